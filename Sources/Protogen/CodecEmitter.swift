@@ -1,0 +1,156 @@
+/// Conversions between the Swift structs and protobuf-c's.
+struct CodecEmitter {
+    let types: TypeNames
+
+    func files(_ file: ProtoFile) -> [OutputFile] {
+        OutputFile.split(
+            stem: Outputs.swift + Names.fileStem(file) + ".codec",
+            header: [
+                "// \(SourceWriter.banner) From \(file.name).",
+                "internal import CACPProtos",
+                "internal import CProtobufC",
+                "public import NIOCore",
+            ],
+            pieces: file.messages.flatMap(\.withNested).filter { !$0.isMapEntry }.map { message($0) })
+    }
+
+    private func message(_ message: Message) -> SourceWriter {
+        var writer = SourceWriter()
+        let name = types.swiftName(message.fullName)
+        let c = Names.cType(message.fullName)
+        writer.block("extension \(name): WireMessage, CConvertible") { writer in
+            writer.line("public static var typeName: String { \"\(message.fullName)\" }")
+            writer.line()
+            writer.block(
+                "public static func decode(_ bytes: UnsafeRawBufferPointer, limits: DecodeLimits) throws -> Self"
+            ) { writer in
+                writer.line("try unpack(bytes, \(Names.cDescriptor(message.fullName))(), limits)")
+            }
+            writer.line()
+            writer.line("public func encode(into buffer: inout ByteBuffer) { pack(into: &buffer) }")
+            writer.line()
+            writer.block("init(c: UnsafePointer<\(c)>)") { writer in
+                for field in message.fields where field.oneof == nil { writer.append(decode(field)) }
+                for index in message.oneofs.indices { writer.append(decodeOneof(message, index)) }
+            }
+            writer.line()
+            writer.block("func fill(_ c: UnsafeMutablePointer<\(c)>, _ arena: PackArena)") { writer in
+                writer.line("\(Names.cLower(message.fullName))__init(c)")
+                for field in message.fields where field.oneof == nil { writer.append(encode(field)) }
+                for index in message.oneofs.indices { writer.append(encodeOneof(message, index)) }
+            }
+        }
+        return writer
+    }
+
+    private func decode(_ field: Field) -> SourceWriter {
+        var writer = SourceWriter()
+        let name = "self." + Names.lowerCamel(field.name)
+        let member = Names.cField(field.name)
+        let c = "c.pointee.\(member)"
+        let list = "\(c), c.pointee.n_\(member)"
+        if types.mapEntry(field) != nil {
+            writer.closure(
+                "\(name) = swiftMap(\(list))", "(swiftString($0.pointee.key), swiftString($0.pointee.value))")
+        } else if field.isRepeated {
+            switch field.kind {
+            case .message: writer.line("\(name) = swiftMessages(\(list))")
+            default: writer.closure("\(name) = swiftArray(\(list))", value(field, "$0"))
+            }
+        } else {
+            writer.line("\(name) = \(value(field, c))")
+        }
+        return writer
+    }
+
+    /// One value from its C member.
+    private func value(_ field: Field, _ c: String) -> String {
+        switch field.kind {
+        case .string: "swiftString(\(c))"
+        case .bytes: "swiftBytes(\(c))"
+        case .bool: "\(c) != 0"
+        case .message: "swiftMessage(\(c))"
+        case .enumeration(let name): "\(types.swiftName(name))(rawValue: Int32(truncatingIfNeeded: \(c).rawValue))"
+        default: c
+        }
+    }
+
+    private func decodeOneof(_ message: Message, _ index: Int) -> SourceWriter {
+        var writer = SourceWriter()
+        let oneof = message.oneofs[index]
+        let name = "self." + Names.lowerCamel(oneof.name)
+        writer.cases("switch c.pointee.\(Names.cLower(oneof.name))_case.rawValue") { writer in
+            for field in message.fields where field.oneof == index {
+                let c = "c.pointee.\(Names.cField(field.name))"
+                let branch = "." + Names.lowerCamel(field.name)
+                if case .message = field.kind {
+                    writer.line("case \(field.number): \(name) = swiftMessage(\(c)).map { \(branch)($0) }")
+                } else {
+                    writer.line("case \(field.number): \(name) = \(branch)(\(value(field, c)))")
+                }
+            }
+            writer.line("default: \(name) = nil")
+        }
+        return writer
+    }
+
+    private func encode(_ field: Field) -> SourceWriter {
+        var writer = SourceWriter()
+        let name = "self." + Names.lowerCamel(field.name)
+        let member = Names.cField(field.name)
+        let c = "c.pointee.\(member)"
+        if let entry = types.mapEntry(field) {
+            writer.line("c.pointee.n_\(member) = \(name).count")
+            writer.line("\(c) = arena.map(\(name)) { entry, key, value in")
+            writer.indented { writer in
+                writer.line("\(Names.cLower(entry.fullName))__init(entry)")
+                writer.line("entry.pointee.key = key")
+                writer.line("entry.pointee.value = value")
+            }
+            writer.line("}")
+        } else if field.isRepeated {
+            writer.line("c.pointee.n_\(member) = \(name).count")
+            switch field.kind {
+            case .message: writer.line("\(c) = arena.messages(\(name))")
+            default: writer.closure("\(c) = arena.array(\(name))", cValue(field, "$0"))
+            }
+        } else {
+            switch field.kind {
+            // protobuf-c's initial value already is the empty text; not copying it keeps small messages cheap.
+            case .string, .bytes: writer.line("if !\(name).isEmpty { \(c) = \(cValue(field, name)) }")
+            case .message: writer.line("if let value = \(name) { \(c) = arena.message(value) }")
+            default: writer.line("\(c) = \(cValue(field, name))")
+            }
+        }
+        return writer
+    }
+
+    /// One value for its C member.
+    private func cValue(_ field: Field, _ value: String) -> String {
+        switch field.kind {
+        case .string: "arena.string(\(value))"
+        case .bytes: "arena.bytes(\(value))"
+        case .bool: "\(value) ? 1 : 0"
+        case .message: "arena.message(\(value))"
+        case .enumeration(let name):
+            "\(Names.cType(name))(rawValue: .init(truncatingIfNeeded: \(value).rawValue))"
+        default: value
+        }
+    }
+
+    private func encodeOneof(_ message: Message, _ index: Int) -> SourceWriter {
+        var writer = SourceWriter()
+        let oneof = message.oneofs[index]
+        writer.cases("switch self.\(Names.lowerCamel(oneof.name))") { writer in
+            for field in message.fields where field.oneof == index {
+                writer.line("case .\(Names.lowerCamel(field.name))(let value):")
+                writer.indented { writer in
+                    writer.line("c.pointee.\(Names.cLower(oneof.name))_case = .init(rawValue: \(field.number))")
+                    writer.line("c.pointee.\(Names.cField(field.name)) = \(cValue(field, "value"))")
+                }
+            }
+            writer.line("case nil: break")
+        }
+        return writer
+    }
+}

@@ -1,0 +1,54 @@
+public import Core
+
+/// How one call is made. What is not set comes from `CallContext.current`: a call made while serving another inherits its
+/// trace, deadline, request id and credential.
+public struct CallOptions: Sendable {
+    /// Longest time to wait; the earlier of this and the surrounding deadline applies. nil for no limit of its own.
+    public var timeout: Duration?
+    /// Bearer credential; nil for the surrounding call's, else the client's.
+    public var credential: String?
+    public var metadata = Metadata()
+    /// Makes a repeat of the call have its effect once.
+    public var idempotencyKey = ""
+    /// Chosen by the outermost entry point; nil for the surrounding call's, else a new one.
+    public var requestID: String?
+    public var correlationID: String?
+    /// nil for a child of the surrounding call's, else a new root.
+    public var trace: TraceContext?
+
+    public init(timeout: Duration? = nil, credential: String? = nil, idempotencyKey: String = "") {
+        self.timeout = timeout
+        self.credential = credential
+        self.idempotencyKey = idempotencyKey
+    }
+
+    /// The REQUEST meta of a call made now.
+    /// - Throws: `Failure` DEADLINE_EXCEEDED when no time is left.
+    func requestMeta(clientCredential: String) throws -> (meta: RequestMeta, deadline: MonotonicTime?) {
+        let current = CallContext.current
+        var meta = RequestMeta()
+        meta.trace = trace ?? current?.trace.child()
+        meta.requestID = requestID ?? current?.requestID ?? ""
+        meta.correlationID = correlationID ?? current?.correlationID ?? ""
+        meta.idempotencyKey = idempotencyKey
+        meta.metadata = metadata
+        if let credential {
+            meta.credential = credential
+        } else if let inherited = current?.credential, !inherited.isEmpty {
+            meta.credential = inherited
+        } else {
+            meta.credential = clientCredential
+        }
+        var deadline = current?.deadline
+        if timeout != nil || deadline != nil {
+            let now = MonotonicTime.now()
+            if let timeout { deadline = min(deadline ?? now.advanced(by: timeout), now.advanced(by: timeout)) }
+            let left = deadline.map { now.duration(to: $0).wholeNanoseconds / 1000 } ?? 0
+            guard left > 0 else {
+                throw Failure(.deadlineExceeded, "No time was left to make the call.")
+            }
+            meta.timeoutMicroseconds = UInt64(left)
+        }
+        return (meta, deadline)
+    }
+}

@@ -1,0 +1,111 @@
+internal import Core
+public import NIOCore
+
+/// Messages of one direction of a call, in order. Iterate once, from one task.
+public struct MessageReader<Message: WireMessage>: AsyncSequence, Sendable {
+    public typealias Element = Message
+    public typealias Failure = any Error
+
+    let stream: RPCStream
+    /// Ends the call when the reader is dropped before the end (client side).
+    let lifetime: CallLifetime?
+
+    public struct AsyncIterator: AsyncIteratorProtocol {
+        let reader: MessageReader
+
+        public mutating func next() async throws -> Message? { try await reader.next() }
+
+        public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Message? {
+            try await reader.next(isolation: actor)
+        }
+    }
+
+    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(reader: self) }
+
+    /// The next message; nil after the last.
+    /// - Throws: the call's `Failure`.
+    public func next(isolation: isolated (any Actor)? = #isolation) async throws -> Message? {
+        let stream = self.stream
+        return try await withTaskCancellationHandler {
+            try await stream.next().map { try Message.decode($0) }
+        } onCancel: {
+            stream.connection.execute { stream.connection.cancel(stream) }
+        }
+    }
+
+    /// Metadata that came before the first message. Complete once a message or the end has been read.
+    public func initialMetadata() async throws -> Metadata {
+        try await stream.connection.onLoop { $0.resume(returning: stream.headers) }
+    }
+
+    /// Metadata of the status. Complete once the end has been read.
+    public func trailingMetadata() async throws -> Metadata {
+        try await stream.connection.onLoop { $0.resume(returning: stream.trailers) }
+    }
+}
+
+/// Writes messages of one direction of a call.
+public struct MessageWriter<Message: WireMessage>: Sendable {
+    let stream: RPCStream
+
+    /// Sends one message; returns when flow control has let it out. The peer's pace is the writer's pace.
+    /// - Throws: the call's `Failure` once it has ended.
+    public func write(_ message: Message) async throws {
+        var buffer = ByteBuffer()
+        message.encode(into: &buffer)
+        try await stream.sendCancellable(buffer)
+    }
+
+    /// Says that no message follows. Only the client side of bidirectional calls needs it; elsewhere the call's end says so.
+    public func finish() async throws {
+        try await stream.send(nil, endStream: true)
+    }
+}
+
+/// A message that is bytes already: the gateway's calls pass through untyped.
+public struct RawMessage: WireMessage {
+    public static var typeName: String { "" }
+    public var bytes = ByteBuffer()
+
+    public init() {}
+
+    public init(_ bytes: ByteBuffer) { self.bytes = bytes }
+
+    public static func decode(_ bytes: UnsafeRawBufferPointer, limits: DecodeLimits) throws -> RawMessage {
+        RawMessage(ByteBuffer(bytes: bytes))
+    }
+
+    public func encode(into buffer: inout ByteBuffer) { buffer.writeImmutableBuffer(bytes) }
+}
+
+/// Server side: the caller's messages.
+public typealias RequestReader<Message: WireMessage> = MessageReader<Message>
+/// Server side: messages to the caller.
+public typealias ResponseWriter<Message: WireMessage> = MessageWriter<Message>
+/// Client side: the server's messages.
+public typealias ResponseReader<Message: WireMessage> = MessageReader<Message>
+/// Client side: messages to the server.
+public typealias RequestWriter<Message: WireMessage> = MessageWriter<Message>
+
+extension RPCStream {
+    /// `send`, ended by cancellation of the task: a writer that waits for window must not outlive its caller's patience.
+    func sendCancellable(_ bytes: ByteBuffer) async throws {
+        try await withTaskCancellationHandler {
+            try await send(bytes, endStream: false)
+        } onCancel: {
+            connection.execute { self.connection.cancel(self) }
+        }
+    }
+}
+
+/// Cancels a client call when nobody can read it any more.
+final class CallLifetime: Sendable {
+    let stream: RPCStream
+
+    init(stream: RPCStream) { self.stream = stream }
+
+    deinit {
+        let stream = self.stream
+        stream.connection.execute { stream.connection.cancel(stream) }
+    }
+}

@@ -1,0 +1,194 @@
+internal import CACPProtos
+internal import CProtobufC
+internal import Synchronization
+
+/// A message type as the JSON codec needs it: protobuf-c's descriptor with JSON names added. Immutable; made once per type.
+final class MessageSchema: @unchecked Sendable {
+    let typeName: String
+    let descriptor: UnsafePointer<ProtobufCMessageDescriptor>
+    let fields: [FieldSchema]
+    /// Names of the fields in the order of their numbers, for messages.
+    var fieldList: String { fields.map(\.jsonName).joined(separator: ", ") }
+
+    /// By address of the descriptor.
+    private static let known = Mutex<[Int: MessageSchema]>([:])
+
+    /// The schema of a message such as `acp.v1.SearchRequest`; nil for a name that no proto file has.
+    static func named(_ typeName: String) -> MessageSchema? {
+        MessageCatalogue.descriptor(typeName).map { of($0) }
+    }
+
+    static func of(_ descriptor: UnsafePointer<ProtobufCMessageDescriptor>) -> MessageSchema {
+        let key = Int(bitPattern: descriptor)
+        if let known = known.withLock({ $0[key] }) { return known }
+        // Built outside the lock: it takes the schemas of its fields. Two threads may build the same; either serves.
+        let made = MessageSchema(descriptor)
+        known.withLock { $0[key] = made }
+        return made
+    }
+
+    private init(_ descriptor: UnsafePointer<ProtobufCMessageDescriptor>) {
+        self.descriptor = descriptor
+        typeName = String(cString: descriptor.pointee.name)
+        fields = (0..<Int(descriptor.pointee.n_fields)).map {
+            FieldSchema(descriptor.pointee.fields + $0, index: $0)
+        }
+    }
+
+    /// The field with this proto or JSON name.
+    func field(_ name: UnsafeBufferPointer<UInt8>) -> FieldSchema? {
+        for field in fields where field.isNamed(name) { return field }
+        return nil
+    }
+
+    func field(_ name: some StringProtocol) -> FieldSchema? {
+        var name = String(name)
+        return name.withUTF8 { field($0) }
+    }
+
+    func unknown(_ name: String) -> JSONProblem {
+        JSONProblem(
+            .unknownField, "there is no such field in \(typeName)",
+            remedy: fields.isEmpty ? "It has no fields." : "Its fields are: \(fieldList).")
+    }
+}
+
+/// One field of a message type.
+final class FieldSchema: @unchecked Sendable {
+    enum Kind {
+        case int32, int64, uint32, uint64, float, double, bool, string, bytes
+        case enumeration(UnsafePointer<ProtobufCEnumDescriptor>)
+        case message(MessageSchema)
+        /// `google.protobuf.Timestamp`, which is text in JSON.
+        case timestamp(MessageSchema)
+    }
+
+    let index: Int
+    let number: UInt32
+    let name: String
+    let jsonName: String
+    let kind: Kind
+    /// Also true for maps, which are repeated pairs on the wire.
+    let isRepeated: Bool
+    let isMap: Bool
+    let isOneof: Bool
+    /// Where value and quantifier (count of a repeated field, case of a oneof) are in the C struct.
+    let offset: Int
+    let quantifierOffset: Int
+    /// `"jsonName":`
+    let label: [UInt8]
+    private let nameBytes: [UInt8]
+    private let jsonNameBytes: [UInt8]
+
+    fileprivate init(_ field: UnsafePointer<ProtobufCFieldDescriptor>, index: Int) {
+        let c = field.pointee
+        self.index = index
+        number = c.id
+        name = String(cString: c.name)
+        jsonName = Self.jsonName(of: name)
+        nameBytes = Array(name.utf8)
+        jsonNameBytes = Array(jsonName.utf8)
+        label = Array("\"\(jsonName)\":".utf8)
+        isRepeated = c.label == PROTOBUF_C_LABEL_REPEATED
+        isOneof = c.flags & UInt32(PROTOBUF_C_FIELD_FLAG_ONEOF.rawValue) != 0
+        offset = Int(c.offset)
+        quantifierOffset = Int(c.quantifier_offset)
+        kind = Self.kind(c)
+        if case .message(let schema) = kind {
+            isMap = isRepeated && MessageCatalogue.mapEntryTypes.contains(schema.typeName)
+        } else {
+            isMap = false
+        }
+    }
+
+    private static func kind(_ c: ProtobufCFieldDescriptor) -> Kind {
+        switch c.type {
+        case PROTOBUF_C_TYPE_INT32, PROTOBUF_C_TYPE_SINT32, PROTOBUF_C_TYPE_SFIXED32: return .int32
+        case PROTOBUF_C_TYPE_INT64, PROTOBUF_C_TYPE_SINT64, PROTOBUF_C_TYPE_SFIXED64: return .int64
+        case PROTOBUF_C_TYPE_UINT32, PROTOBUF_C_TYPE_FIXED32: return .uint32
+        case PROTOBUF_C_TYPE_UINT64, PROTOBUF_C_TYPE_FIXED64: return .uint64
+        case PROTOBUF_C_TYPE_FLOAT: return .float
+        case PROTOBUF_C_TYPE_DOUBLE: return .double
+        case PROTOBUF_C_TYPE_BOOL: return .bool
+        case PROTOBUF_C_TYPE_STRING: return .string
+        case PROTOBUF_C_TYPE_BYTES: return .bytes
+        case PROTOBUF_C_TYPE_ENUM:
+            return .enumeration(c.descriptor.assumingMemoryBound(to: ProtobufCEnumDescriptor.self))
+        default:
+            let schema = MessageSchema.of(c.descriptor.assumingMemoryBound(to: ProtobufCMessageDescriptor.self))
+            return schema.typeName == "google.protobuf.Timestamp" ? .timestamp(schema) : .message(schema)
+        }
+    }
+
+    /// protoc's rule: underscores go, and the letter after one is upper case.
+    private static func jsonName(of name: String) -> String {
+        var result = ""
+        var upper = false
+        for scalar in name.unicodeScalars {
+            if scalar == "_" {
+                upper = true
+            } else {
+                result += upper ? String(scalar).uppercased() : String(scalar)
+                upper = false
+            }
+        }
+        return result
+    }
+
+    func isNamed(_ other: UnsafeBufferPointer<UInt8>) -> Bool {
+        (other.count == jsonNameBytes.count && other.elementsEqual(jsonNameBytes))
+            || (other.count == nameBytes.count && other.elementsEqual(nameBytes))
+    }
+
+    /// Bytes of one value in a C array.
+    var stride: Int {
+        switch kind {
+        case .int32, .uint32, .float, .enumeration: 4
+        case .int64, .uint64, .double: 8
+        case .bool: MemoryLayout<protobuf_c_boolean>.stride
+        case .string, .message, .timestamp: MemoryLayout<UnsafeRawPointer>.stride
+        case .bytes: MemoryLayout<ProtobufCBinaryData>.stride
+        }
+    }
+}
+
+/// Memory for C structs and strings while one message is handled: the thread's arena with a budget.
+struct MessageArena {
+    private let arena: OpaquePointer
+    private let takenMax: Int
+
+    /// Runs `body` with an arena that is emptied afterwards.
+    static func run<T>(bytesMax: Int, _ body: (MessageArena) throws(JSONProblem) -> T) throws(JSONProblem) -> T {
+        guard let arena = acp_arena_of_thread() else { throw tooLarge }
+        let mark = acp_arena_save(arena)
+        defer { acp_arena_release(arena, mark) }
+        let (limit, overflow) = mark.taken.addingReportingOverflow(max(0, bytesMax))
+        return try body(MessageArena(arena: arena, takenMax: overflow ? .max : limit))
+    }
+
+    private static var tooLarge: JSONProblem {
+        JSONProblem(.tooLarge, "it needs more memory than is allowed", remedy: "Send it in smaller parts.")
+    }
+
+    /// Uninitialised memory, 16-byte aligned.
+    func take(_ bytes: Int) throws(JSONProblem) -> UnsafeMutableRawPointer {
+        guard acp_arena_save(arena).taken <= takenMax - min(bytes, takenMax), let memory = acp_arena_take(arena, bytes)
+        else { throw Self.tooLarge }
+        return memory
+    }
+
+    /// A struct with every field at its default.
+    func message(_ schema: MessageSchema) throws(JSONProblem) -> UnsafeMutableRawPointer {
+        let memory = try take(schema.descriptor.pointee.sizeof_message)
+        schema.descriptor.pointee.message_init(memory.assumingMemoryBound(to: ProtobufCMessage.self))
+        return memory
+    }
+
+    /// A NUL-terminated copy.
+    func string(_ bytes: UnsafeBufferPointer<UInt8>) throws(JSONProblem) -> UnsafeMutablePointer<UInt8> {
+        let memory = try take(bytes.count + 1).assumingMemoryBound(to: UInt8.self)
+        if let base = bytes.baseAddress { memory.update(from: base, count: bytes.count) }
+        memory[bytes.count] = 0
+        return memory
+    }
+}

@@ -1,0 +1,109 @@
+internal import Core
+internal import NIOCore
+
+/// What a frame is. Numbers with bit 7 set may be ignored by a peer that does not know them.
+enum FrameType: UInt8 {
+    case hello = 0
+    case request = 1
+    case headers = 2
+    case data = 3
+    case status = 4
+    case cancel = 5
+    case window = 6
+    case ping = 7
+    case pong = 8
+    case goAway = 9
+}
+
+struct FrameFlags: OptionSet, Hashable {
+    let rawValue: UInt8
+
+    /// The payload completes a message.
+    static let endMessage = FrameFlags(rawValue: 1)
+    /// The sender sends nothing more on this stream.
+    static let endStream = FrameFlags(rawValue: 2)
+    static let zstd = FrameFlags(rawValue: 4)
+    static let crc32c = FrameFlags(rawValue: 8)
+    /// There is no message in this frame, not even an empty one.
+    static let noMessage = FrameFlags(rawValue: 16)
+
+    /// Flags this version acts on; the rest are refused until both sides negotiate them.
+    static let understood: FrameFlags = [.endMessage, .endStream, .noMessage]
+}
+
+/// The 12 bytes before every frame, big endian: length of what follows, type, flags, length of the meta part, stream.
+struct FrameHeader: Hashable {
+    static let bytes = 12
+
+    var length: Int
+    var type: UInt8
+    var flags: FrameFlags
+    var metaLength: Int
+    var stream: UInt32
+
+    /// Appends the header.
+    func write(to buffer: inout ByteBuffer) {
+        buffer.writeMultipleIntegers(UInt32(length), type, flags.rawValue, UInt16(metaLength), stream)
+    }
+
+    /// The header at the reader index of `buffer` without consuming it; nil when fewer than 12 bytes are there.
+    /// - Throws: `ProtocolViolation` for a length above `frameBytesMax` or a meta part longer than the frame.
+    static func peek(_ buffer: ByteBuffer, frameBytesMax: Int) throws(ProtocolViolation) -> FrameHeader? {
+        guard buffer.readableBytes >= bytes else { return nil }
+        let word = buffer.withUnsafeReadableBytes { raw in
+            (
+                UInt32(bigEndian: raw.loadUnaligned(fromByteOffset: 0, as: UInt32.self)), raw[4], raw[5],
+                UInt16(bigEndian: raw.loadUnaligned(fromByteOffset: 6, as: UInt16.self)),
+                UInt32(bigEndian: raw.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
+            )
+        }
+        guard word.0 <= UInt32(frameBytesMax) else {
+            throw ProtocolViolation("a frame of \(word.0) bytes is larger than the limit of \(frameBytesMax)")
+        }
+        guard Int(word.3) <= Int(word.0) else {
+            throw ProtocolViolation("a frame's meta part of \(word.3) bytes is longer than its \(word.0) bytes")
+        }
+        return FrameHeader(
+            length: Int(word.0), type: word.1, flags: FrameFlags(rawValue: word.2), metaLength: Int(word.3),
+            stream: word.4)
+    }
+}
+
+/// The peer broke the protocol: the connection cannot go on.
+struct ProtocolViolation: Error, Hashable {
+    /// What it did, for the GOAWAY frame and the log.
+    let message: String
+
+    init(_ message: String) { self.message = message }
+
+    var failure: Failure {
+        Failure(
+            .internalError, reason: "PROTOCOL_ERROR",
+            "The connection was closed because the peer broke ACP/1: \(message).")
+    }
+}
+
+/// The 8 bytes that open a connection, client first: `AC "ACP" 0D 0A major minor`. The line ending catches transports that translate text.
+enum Preface {
+    static let bytes = 8
+    static let major: UInt8 = 1
+    static let minor: UInt8 = 0
+    static let firstByte: UInt8 = 0xAC
+    private static let magic: [UInt8] = [firstByte, 0x41, 0x43, 0x50, 0x0D, 0x0A]
+
+    static func write(to buffer: inout ByteBuffer) {
+        buffer.writeBytes(magic)
+        buffer.writeInteger(major)
+        buffer.writeInteger(minor)
+    }
+
+    /// The major version of the preface at the reader index, consuming it; nil when more bytes are needed.
+    static func read(from buffer: inout ByteBuffer) throws(ProtocolViolation) -> UInt8? {
+        let known = min(buffer.readableBytes, magic.count)
+        guard buffer.readableBytesView.prefix(known).elementsEqual(magic.prefix(known)) else {
+            throw ProtocolViolation("the first bytes are not the preface of ACP/1")
+        }
+        guard let preface = buffer.readBytes(length: bytes) else { return nil }
+        return preface[6]
+    }
+}

@@ -1,0 +1,40 @@
+internal import NIOCore
+
+extension RPCLimits {
+    /// The HELLO that announces these limits.
+    func hello(role: String, instance: String, build: String, credential: String = "") -> WireHello {
+        var hello = WireHello()
+        hello.minorMin = UInt32(Preface.minor)
+        hello.minorMax = UInt32(Preface.minor)
+        hello.frameBytesMax = UInt32(frameBytesMax)
+        hello.messageBytesMax = UInt32(messageBytesMax)
+        hello.streamWindowBytes = UInt32(streamWindowBytes)
+        hello.connectionWindowBytes = UInt32(connectionWindowBytes)
+        hello.streamsMax = UInt32(streamsMax)
+        hello.pingIntervalMinMs = 1000
+        hello.role = role
+        hello.instance = instance
+        hello.build = build
+        hello.credential = credential
+        return hello
+    }
+}
+
+extension WireHeaders {
+    init(_ metadata: Metadata) {
+        self.init()
+        self.metadata = metadata.pairs.map { pair in
+            var item = WirePair()
+            item.key = pair.key
+            item.value = pair.value
+            return item
+        }
+    }
+
+    /// The pairs, checked like any metadata.
+    func checkedMetadata() throws -> Metadata {
+        var result = Metadata()
+        for pair in metadata { try result.add(pair.key, bytes: pair.value) }
+        return result
+    }
+}
