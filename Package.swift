@@ -39,6 +39,7 @@ let package = Package(
     products: [
         .executable(name: "acp", targets: ["acp"]),
         .executable(name: "acp-extract", targets: ["Extract"]),
+        .library(name: "Core", targets: ["Core"]),
         .library(name: "RPC", targets: ["RPC"]),
         .library(name: "Search", targets: ["Search"]),
     ],
@@ -60,6 +61,7 @@ let package = Package(
         system("CMd4c", pkgConfig: "md4c", apt: "libmd4c-dev"),
         system("CGumbo", pkgConfig: "gumbo", apt: "libgumbo-dev"),
         system("CPoppler", pkgConfig: "poppler-glib", apt: "libpoppler-glib-dev"),
+        system("CUchardet", pkgConfig: "uchardet", apt: "libuchardet-dev"),
         system("CSeccomp", pkgConfig: "libseccomp", apt: "libseccomp-dev"),
         .target(name: "CACPProtos", dependencies: ["CProtobufC"], path: "Sources/C/CACPProtos"),
         // fork, exec as another user, descriptor passing: what Swift cannot express safely.
@@ -69,24 +71,66 @@ let package = Package(
 
         module("Core", []),
         module("RPC", ["Core", "CACPProtos", "CProtobufC", http, log, metrics] + nio),
-        module("Storage", ["Core", "CPQ", "CHiredis", "CZstd", "CProcess", crypto, log, metrics]),
+        .target(
+            name: "Storage",
+            dependencies: ["Core", "CPQ", "CHiredis", "CZstd", "CProcess", crypto, log, metrics],
+            resources: [.embedInCode("Migrations/0001_initial.sql")],
+            swiftSettings: strict),
         module("Search", ["Core", "CStemmer", "CZstd"]),
+        // The sandboxed parser process; nothing else links the parser libraries.
         .executableTarget(
             name: "Extract",
-            dependencies: ["Core", "CACPProtos", "CProtobufC", "CSandbox", "CMd4c", "CGumbo", "CPoppler"],
+            dependencies: [
+                "Core", "CACPProtos", "CProtobufC", "CProcess", "CSandbox", "CMd4c", "CGumbo", "CPoppler", "CUchardet",
+            ],
             swiftSettings: strict),
         module("Ingest", ["Core", "RPC", "Storage", "Search", "CProcess", crypto, log, metrics]),
-        module("Agents", ["Core", "RPC", "Storage", crypto, log, metrics]),
-        module("Gateway", ["Core", "RPC", "Storage", http, log, metrics] + nio),
+        module("Agents", ["Core", "RPC", "Storage", "Search", crypto, log, metrics]),
+        .target(
+            name: "Gateway",
+            dependencies: ["Core", "RPC", http, log, metrics] + nio,
+            resources: [
+                .embedInCode("Resources/index.html"), .embedInCode("Resources/app.js"),
+                .embedInCode("Resources/app.css"), .embedInCode("Resources/openapi.json"),
+            ],
+            swiftSettings: strict),
         module("Platform", ["Core", log, metrics]),
         module("CLI", ["Core", "RPC", "Platform", crypto, arguments]),
         .executableTarget(
             name: "acp",
             dependencies: [
-                "Core", "RPC", "Storage", "Search", "Ingest", "Agents", "Gateway", "Platform", "CLI", arguments, log,
+                "Core", "RPC", "Storage", "Search", "Ingest", "Agents", "Gateway", "Platform", "CLI", "CProcess",
+                arguments, log, metrics,
             ] + nio,
             swiftSettings: strict),
         // Reads protoc's descriptor set and writes the Swift of Sources/RPC/Generated; run by dev/generate-protos.
         .executableTarget(name: "Protogen", dependencies: ["CACPProtos", "CProtobufC"], swiftSettings: strict),
+
+        // Real PostgreSQL and Redis for tests.
+        .target(name: "TestSupport", dependencies: ["Core", "Storage"], path: "Tests/Support", swiftSettings: strict),
+        tests("StyleTests", []),
+        tests("CoreTests", ["Core"]),
+        .testTarget(
+            name: "ProtogenTests", dependencies: ["Protogen"], exclude: ["Fixtures"], swiftSettings: strict),
+        tests("RPCTests", ["Core", "RPC", log] + nio),
+        tests("RPCJSONTests", ["Core", "RPC"] + nio),
+        tests("StorageTests", ["Core", "Storage", "TestSupport"]),
+        tests("EmbeddedTests", ["Core", "Storage", "CPQ"]),
+        tests("SearchTests", ["Core", "Search"]),
+        // Tries forbidden system calls inside the sandbox.
+        .executableTarget(
+            name: "SandboxProbe", dependencies: ["CSandbox"], path: "Tests/ExtractTests/SandboxProbe",
+            swiftSettings: strict),
+        .testTarget(
+            name: "ExtractTests",
+            dependencies: ["Core", "Ingest", "SandboxProbe", "Extract", log],
+            exclude: ["SandboxProbe", "Fixtures"],
+            swiftSettings: strict),
+        tests("IngestTests", ["Core", "RPC", "Storage", "Search", "Ingest", "TestSupport", log]),
+        tests("AgentsTests", ["Core", "RPC", "Storage", "Search", "Agents", "TestSupport", log, crypto]),
+        tests("GatewayTests", ["Core", "RPC", "Gateway", http, log] + nio),
+        tests("PlatformTests", ["Core", "Platform", log, metrics]),
+        tests("CLITests", ["Core", "RPC", "Platform", "CLI", arguments] + nio),
+        tests("EndToEndTests", ["Core", "CProcess"]),
     ]
 )

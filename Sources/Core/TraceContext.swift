@@ -23,8 +23,12 @@ public struct TraceContext: Sendable, Hashable {
     /// A new root: random trace and span, sampled.
     public static func root() -> TraceContext {
         var generator = SystemRandomNumberGenerator()
-        return TraceContext(
-            traceHigh: generator.next() | 1, traceLow: generator.next(), span: generator.next() | 1, flags: 3)
+        return root(using: &generator)
+    }
+
+    /// A new root with random bits from `generator`.
+    public static func root(using generator: inout some RandomNumberGenerator) -> TraceContext {
+        TraceContext(traceHigh: generator.next() | 1, traceLow: generator.next(), span: generator.next() | 1, flags: 3)
     }
 
     /// A new span in the same trace.

@@ -53,14 +53,19 @@ public struct UUIDv7: Sendable, Hashable, Comparable {
 extension UUIDv7: CustomStringConvertible, LosslessStringConvertible {
     /// The 36-character lower-case form.
     public var description: String {
-        let digits = hexString(high) + hexString(low)
-        let utf8 = Array(digits.utf8)
-        var text: [UInt8] = []
-        text.reserveCapacity(36)
-        for (index, digit) in utf8.enumerated() {
-            if index == 8 || index == 12 || index == 16 || index == 20 { text.append(UInt8(ascii: "-")) }
-            text.append(digit)
+        String(unsafeUninitializedCapacity: 36) { text in
+            var position = 0
+            for nibble in 0..<32 {
+                if nibble == 8 || nibble == 12 || nibble == 16 || nibble == 20 {
+                    text[position] = UInt8(ascii: "-")
+                    position += 1
+                }
+                let word = nibble < 16 ? high : low
+                let digit = UInt8(truncatingIfNeeded: word >> UInt64(60 - 4 * (nibble & 15)) & 15)
+                text[position] = digit < 10 ? 0x30 + digit : 0x61 - 10 + digit
+                position += 1
+            }
+            return position
         }
-        return String(decoding: text, as: UTF8.self)
     }
 }

@@ -15,7 +15,9 @@ enum AcpExtract {
         }
         var status = stat()
         guard fstat(ForkServer.socket, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else {
-            complain("acp-extract is started by the ingest worker, with a socket as descriptor 3; there is nothing to run by hand")
+            complain(
+                "acp-extract is started by the ingest worker, with a socket as descriptor 3; there is nothing to run by hand"
+            )
             exit(64)
         }
         do throws(ParseFailure) {

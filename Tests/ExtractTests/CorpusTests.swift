@@ -61,16 +61,27 @@ struct CorpusTests {
         for document in try documents() {
             let bytes = try Folders.bytes(Folders.data.appending(path: "documents/\(document.path)"))
             let name = URL(filePath: document.path).lastPathComponent
-            let mediaType = try bytes.withUnsafeBytes { head throws(Failure) in try MediaType.detect(head, fileName: name) }
+            let mediaType = try bytes.withUnsafeBytes { head throws(Failure) in
+                try MediaType.detect(head, fileName: name)
+            }
             let content = try await Readers.read(bytes, as: mediaType)
             let whole = key(content.blocks.map(\.text).joined(separator: "\n") + "\n" + content.title)
-            let headings = content.blocks.filter { if case .heading = $0.kind { true } else { false } }.map { key($0.text) }
+            let headings = content.blocks.filter { if case .heading = $0.kind { true } else { false } }.map {
+                key($0.text)
+            }
             for fact in document.facts where fact.isHard {
                 let wanted = key(fact.text)
-                let place = fact.page.map { page in key(content.blocks.filter { $0.page == page }.map(\.text).joined(separator: "\n")) }
-                let isFound = fact.isHeading ? headings.contains { $0.contains(wanted) } : (place ?? whole).contains(wanted)
+                let place = fact.page.map { page in
+                    key(content.blocks.filter { $0.page == page }.map(\.text).joined(separator: "\n"))
+                }
+                let isFound =
+                    fact.isHeading ? headings.contains { $0.contains(wanted) } : (place ?? whole).contains(wanted)
                 found[document.format, default: (0, 0)].all += 1
-                if isFound { found[document.format, default: (0, 0)].hits += 1 } else { print("missed in \(document.path): \(fact.text.prefix(70))") }
+                if isFound {
+                    found[document.format, default: (0, 0)].hits += 1
+                } else {
+                    print("missed in \(document.path): \(fact.text.prefix(70))")
+                }
             }
             if let encoding = document.encoding {
                 encodings.all += 1
@@ -78,7 +89,9 @@ struct CorpusTests {
                 if isRight { encodings.hits += 1 } else { print("encoding of \(document.path): \(content.encoding)") }
             }
         }
-        for (format, count) in found.sorted(by: { $0.key < $1.key }) { print("facts \(format): \(count.hits) of \(count.all)") }
+        for (format, count) in found.sorted(by: { $0.key < $1.key }) {
+            print("facts \(format): \(count.hits) of \(count.all)")
+        }
         print("encodings: \(encodings.hits) of \(encodings.all)")
         let hits = found.values.reduce(0) { $0 + $1.hits }
         let all = found.values.reduce(0) { $0 + $1.all }
@@ -90,7 +103,8 @@ struct CorpusTests {
         var outcomes: [String: Int] = [:]
         for folder in ["text", "md", "html", "html/bleach", "pdf", "type"] {
             let directory = Folders.data.appending(path: "hostile/\(folder)")
-            for file in try FileManager.default.contentsOfDirectory(at: directory, includingPropertiesForKeys: [.isRegularFileKey])
+            for file in try FileManager.default.contentsOfDirectory(
+                at: directory, includingPropertiesForKeys: [.isRegularFileKey])
             where try file.resourceValues(forKeys: [.isRegularFileKey]).isRegularFile == true {
                 let bytes = try Folders.bytes(file)
                 let start = MonotonicTime.now()
@@ -102,12 +116,16 @@ struct CorpusTests {
                     _ = try await Readers.read(bytes, as: mediaType)
                     outcome = "read"
                 } catch let failure as Failure {
-                    #expect(!failure.reason.isEmpty && failure.code != .internalError && failure.code != .unknown, "\(file.lastPathComponent): \(failure)")
+                    #expect(
+                        !failure.reason.isEmpty && failure.code != .internalError && failure.code != .unknown,
+                        "\(file.lastPathComponent): \(failure)")
                     outcome = failure.reason
                 }
                 outcomes[outcome, default: 0] += 1
                 let seconds = start.duration(to: .now()).inSeconds
-                if seconds > 1 || outcome.hasPrefix("PARSER") { print("\(folder)/\(file.lastPathComponent): \(outcome) after \(seconds) s") }
+                if seconds > 1 || outcome.hasPrefix("PARSER") {
+                    print("\(folder)/\(file.lastPathComponent): \(outcome) after \(seconds) s")
+                }
             }
         }
         print("hostile files: \(outcomes.sorted { $0.key < $1.key })")

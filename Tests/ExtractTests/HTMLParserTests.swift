@@ -9,7 +9,8 @@ import Testing
         #expect(content.properties.map(\.key) == ["description", "created"])
         #expect(
             outline(content) == [
-                "h1 Pump P-101", "p The pump moves 40 m³/h of water at 3 bar.", "h2 Parts", "li1 Motor", "li2 11 kW", "li1 Seal",
+                "h1 Pump P-101", "p The pump moves 40 m³/h of water at 3 bar.", "h2 Parts", "li1 Motor", "li2 11 kW",
+                "li1 Seal",
                 "li1 3. third", "li1 4. fourth", "p Limits", "table1 Quantity | Limit⏎Pressure | 6 bar⏎Heat | 80 °C",
                 "code:python def f():⏎    return 1", "quote Handle with care.", "p cell one", "p cell two", "p A pump",
                 "p line one⏎line two",
@@ -32,7 +33,9 @@ import Testing
     }
 
     @Test func `ten thousand nested elements keep their text`() async throws {
-        let deep = String(repeating: "<div>", count: 10_000) + "bottom" + String(repeating: "</div>", count: 10_000) + "<p>after"
+        let deep =
+            String(repeating: "<div>", count: 10_000) + "bottom" + String(repeating: "</div>", count: 10_000)
+            + "<p>after"
         let content = try await Readers.read(deep, as: .html)
         #expect(outline(content) == ["p bottom", "p after"])
         #expect(content.drops.contains { $0.reason == .structureLimit })

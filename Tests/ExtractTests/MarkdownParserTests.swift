@@ -9,7 +9,8 @@ import Testing
         #expect(
             outline(content) == [
                 "h1 Release plan", "p Ships in May, when café tests pass.⏎Not before.",
-                "h2 Steps", "li1 1. Build", "li1 2. Test", "li2 unit", "li2 [x] integration", "p Still two.", "li1 3. Ship",
+                "h2 Steps", "li1 1. Build", "li1 2. Test", "li2 unit", "li2 [x] integration", "p Still two.",
+                "li1 3. Ship",
                 "table1 Risk | Owner⏎Late | Bo⏎Costs | Cy", "code:swift let x = 1⏎    indented", "quote Fast is fine.",
                 "p after © 2024 & é", "li1 an item in HTML",
             ])

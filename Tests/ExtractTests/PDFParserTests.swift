@@ -66,7 +66,7 @@ import Testing
     }
 
     @Test func `more pages than allowed are too large`() async throws {
-        var limits = ExtractLimits()
+        var limits = ExtractionLimits()
         limits.pagesMax = 3
         let failure = try await Readers.failure(specification().bytes(), as: .pdf, limits: limits)
         #expect(failure?.code == .resourceExhausted)

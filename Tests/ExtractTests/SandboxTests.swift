@@ -44,7 +44,8 @@ import Testing
 
     @Test func `PDF parsers reach their own directory for reading and nothing else`() throws {
         let isFenced = try probe("/usr/share", "landlock") == .succeeded
-        #expect(try probe("/usr/share", "read", "/usr/share/common-licenses/GPL-3") == (isFenced ? .succeeded : .refused))
+        #expect(
+            try probe("/usr/share", "read", "/usr/share/common-licenses/GPL-3") == (isFenced ? .succeeded : .refused))
         #expect(try probe("/usr/share", "write", "/usr/share/acp-probe") == .refused)
         for action in ["read", "list", "unlink"] {
             #expect(try probe("/usr/share", action, "/etc/passwd") == .refused)

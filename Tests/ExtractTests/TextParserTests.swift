@@ -19,7 +19,8 @@ import Testing
     }
 
     @Test func `control characters and terminal sequences are gone`() async throws {
-        let content = try await Readers.read("a\u{07}b\u{1B}[31mred\u{1B}[0m c\u{00AD}d e\u{00A0}f \u{0085}g\u{202E}h", as: .plainText)
+        let content = try await Readers.read(
+            "a\u{07}b\u{1B}[31mred\u{1B}[0m c\u{00AD}d e\u{00A0}f \u{0085}g\u{202E}h", as: .plainText)
         #expect(outline(content) == ["p abred cd e f g\u{202E}h"])
         #expect(content.directionControls == 1)
     }
@@ -54,7 +55,10 @@ import Testing
     @Test func `a paragraph longer than a block is cut between words and says so`() async throws {
         let content = try await Readers.read(String(repeating: "word ", count: 30_000), as: .plainText)
         #expect(content.blocks.map(\.continues) == [false, true, true])
-        #expect(content.blocks.allSatisfy { $0.text.utf8.count <= 65_536 && ($0.text.hasSuffix("word ") || $0.text.hasSuffix("word")) })
+        #expect(
+            content.blocks.allSatisfy {
+                $0.text.utf8.count <= 65_536 && ($0.text.hasSuffix("word ") || $0.text.hasSuffix("word"))
+            })
         #expect(content.blocks.map(\.text).joined() == String(repeating: "word ", count: 30_000).dropLast())
     }
 

@@ -42,7 +42,10 @@ import Testing
         let text = "Zürich: ABC-123 größer"
         let tokens = Analyzer().tokens(of: text)
         let bytes = Array(text.utf8)
-        #expect(tokens.map { String(decoding: bytes[$0.span.range], as: UTF8.self) } == ["Zürich", "ABC-123", "ABC", "123", "größer"])
+        #expect(
+            tokens.map { String(decoding: bytes[$0.span.range], as: UTF8.self) } == [
+                "Zürich", "ABC-123", "ABC", "123", "größer",
+            ])
         #expect(tokens.map(\.position) == [0, 1, 1, 2, 3])
     }
 
@@ -59,7 +62,8 @@ import Testing
         var random = SeededGenerator(seed: seed)
         let alphabet: [Character] = Array("aAbB1.-_'’ é漢か\u{301}\u{AD}ﬁ\n#+٣ßİ🙂👩‍👩‍👧\u{200D}")
         for _ in 0..<2000 {
-            let text = String((0..<Int.random(in: 0...30, using: &random)).map { _ in alphabet.randomElement(using: &random) ?? "a" })
+            let text = String(
+                (0..<Int.random(in: 0...30, using: &random)).map { _ in alphabet.randomElement(using: &random) ?? "a" })
             let count = text.utf8.count
             var last = (0, 0)
             for token in Analyzer().tokens(of: text) {
@@ -89,7 +93,10 @@ import Testing
         ("Use caches, e.g. Redis. Done.", ["Use caches, e.g. Redis.", "Done."]),
         ("“Why?” he asked. \"Go.\" She went.", ["“Why?” he asked.", "\"Go.\"", "She went."]),
         ("A soft\nwrap goes on.\n\nNew block", ["A soft\nwrap goes on.", "New block"]),
-        ("Intro:\n- first item\n- second. Two\n1. Third item\n2) Fourth", ["Intro:", "- first item", "- second.", "Two", "1. Third item", "2) Fourth"]),
+        (
+            "Intro:\n- first item\n- second. Two\n1. Third item\n2) Fourth",
+            ["Intro:", "- first item", "- second.", "Two", "1. Third item", "2) Fourth"]
+        ),
         ("# Heading\nBody text.", ["# Heading", "Body text."]),
         ("| a | b |\n| 1 | 2 |\nAfter", ["| a | b |", "| 1 | 2 |", "After"]),
         ("これは文です。次の文！終わり", ["これは文です。", "次の文！", "終わり"]),
@@ -103,9 +110,13 @@ import Testing
         let seed: UInt64 = 9
         print("seed \(seed)")
         var random = SeededGenerator(seed: seed)
-        let pieces = ["a", "Bc", ". ", "! ", "\n", "\n\n", "- ", "1. ", "Mr. ", "3.5", "。", "…", "\"", ")", "é", " ", "#", "|"]
+        let pieces = [
+            "a", "Bc", ". ", "! ", "\n", "\n\n", "- ", "1. ", "Mr. ", "3.5", "。", "…", "\"", ")", "é", " ", "#", "|",
+        ]
         for _ in 0..<2000 {
-            let text = (0..<Int.random(in: 0...20, using: &random)).map { _ in pieces.randomElement(using: &random) ?? "" }.joined()
+            let text = (0..<Int.random(in: 0...20, using: &random)).map { _ in
+                pieces.randomElement(using: &random) ?? ""
+            }.joined()
             let bytes = Array(text.utf8)
             var end = 0
             for span in SentenceSplitter().sentences(of: text) {

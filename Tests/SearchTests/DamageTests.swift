@@ -46,7 +46,9 @@ import Testing
         var random = SeededGenerator(seed: seed)
         for name in try source.names() where name != "lock" {
             let bytes = try source.bytes(of: name)
-            var variants: [[UInt8]] = [0, 1, 7, bytes.count / 2, bytes.count - 9, bytes.count - 1].map { Array(bytes[..<$0]) }
+            var variants: [[UInt8]] = [0, 1, 7, bytes.count / 2, bytes.count - 9, bytes.count - 1].map {
+                Array(bytes[..<$0])
+            }
             variants.append(bytes + [0])
             for _ in 0..<12 {
                 var changed = bytes
@@ -153,11 +155,11 @@ import Testing
         #expect(damaged > 500)
     }
 
-    @Test func aFullDiskRefusesChangesAndLosesNothing() throws {
+    @Test func anUnusableDirectoryRefusesChangesAndLosesNothing() throws {
         let directory = try TemporaryDirectory()
         let index = try LexicalIndex(directory: directory.path, options: IndexOptions(memoryChunksMax: 1))
         try index.apply([publish(1, "stored")], through: 1)
-        // No directory behaves like no space: every file operation fails.
+        // Every file operation fails, as on a full disk.
         try FileManager.default.moveItem(atPath: directory.path, toPath: directory.path + ".away")
         #expect(throws: Failure.self) { try index.apply([publish(2, "refused")], through: 2) }
         #expect(throws: Failure.self) { try index.flush() }
@@ -169,10 +171,11 @@ import Testing
         #expect(index.statistics.durableSequence == 2)
     }
 
-    @Test(arguments: [
-        ("", 0xEF46_DB37_51D8_E999), ("a", 0xD24E_C4F1_A98C_6E5B), ("abc", 0x44BC_2CF5_AD77_0999),
-        ("Nobody inspects the spammish repetition", 0xFBCE_A83C_8A37_8BF1),
-    ] as [(String, UInt64)])
+    @Test(
+        arguments: [
+            ("", 0xEF46_DB37_51D8_E999), ("a", 0xD24E_C4F1_A98C_6E5B), ("abc", 0x44BC_2CF5_AD77_0999),
+            ("Nobody inspects the spammish repetition", 0xFBCE_A83C_8A37_8BF1),
+        ] as [(String, UInt64)])
     func checksumIsXXH64(text: String, expected: UInt64) {
         #expect(Array(text.utf8).withUnsafeBytes { XXH64.hash($0) } == expected)
         var streamed = XXH64()

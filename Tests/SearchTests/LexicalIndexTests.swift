@@ -63,7 +63,8 @@ import Testing
     @Test func filtersHoldInsideTheRetrieval() throws {
         // A hundred better hits outside the filter must not push out the one inside.
         var changes = (1...100).map { publish($0, "gasket gasket gasket", collection: 1, metadata: ["team": "ops"]) }
-        changes.append(publish(200, "a gasket among many other words of a long text", collection: 2, metadata: ["team": "dev"]))
+        changes.append(
+            publish(200, "a gasket among many other words of a long text", collection: 2, metadata: ["team": "dev"]))
         let (index, _) = try index(changes)
         var query = LexicalQuery(text: "gasket", limit: 5)
         query.collections = [uuid(2)]
@@ -192,7 +193,9 @@ import Testing
                             .publish(
                                 document: uuid(document),
                                 chunks: (0..<3).map {
-                                    chunk("shared word version\(version)", document: document, ordinal: $0, revision: version)
+                                    chunk(
+                                        "shared word version\(version)", document: document, ordinal: $0,
+                                        revision: version)
                                 })
                         }, through: Int64(version))
                     if version % 10 == 0 { try index.flush() }

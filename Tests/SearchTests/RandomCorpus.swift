@@ -65,8 +65,12 @@ struct RandomCorpus {
         var query = LexicalQuery(text: parts.joined(separator: " "))
         query.limit = pick([1, 3, 10, 100])
         query.perDocumentMax = pick([1, 2, 3, 100])
-        if Int.random(in: 0..<3, using: &random) == 0 { query.collections = pick([[], [uuid(1)], [uuid(1), uuid(3)]]) }
-        if Int.random(in: 0..<3, using: &random) == 0 { query.metadata = pick([[("team", "ops")], [("team", "ops"), ("year", "2024")]]) }
+        if Int.random(in: 0..<3, using: &random) == 0 {
+            query.collections = pick([[], [uuid(1)], [uuid(1), uuid(3)]])
+        }
+        if Int.random(in: 0..<3, using: &random) == 0 {
+            query.metadata = pick([[("team", "ops")], [("team", "ops"), ("year", "2024")]])
+        }
         if Int.random(in: 0..<6, using: &random) == 0 { query.documents = pick([[], [uuid(1), uuid(2), uuid(7)]]) }
         return (query, words.joined(separator: " "), phrases, excluded)
     }

@@ -55,7 +55,9 @@ func chunk(
         hash: Array(repeating: UInt8(truncatingIfNeeded: text.utf8.count), count: 32), metadata: metadata)
 }
 
-func publish(_ document: Int, _ texts: String..., collection: Int = 1, title: String = "", metadata: [String: String] = [:])
+func publish(
+    _ document: Int, _ texts: String..., collection: Int = 1, title: String = "", metadata: [String: String] = [:]
+)
     -> IndexChange
 {
     .publish(

@@ -1,7 +1,8 @@
 import Core
-@testable import Storage
-import Testing
 import TestSupport
+import Testing
+
+@testable import Storage
 
 @Suite struct ContentTests {
     @Test func hashesAreSHA256() {

@@ -1,7 +1,8 @@
 import Core
-@testable import Storage
-import Testing
 import TestSupport
+import Testing
+
+@testable import Storage
 
 @Suite struct DatabaseTests {
     @Test func aTransactionThatThrowsLeavesNothing() async throws {
@@ -47,9 +48,11 @@ import TestSupport
                 for _ in 0..<4 {
                     group.addTask {
                         try await database.transaction(.serializable) { connection in
-                            let value = try connection.execute("SELECT value::text FROM settings WHERE key = 'n'").one().text(0)
+                            let value = try connection.execute("SELECT value::text FROM settings WHERE key = 'n'").one()
+                                .text(0)
                             try connection.execute(
-                                "UPDATE settings SET value = to_jsonb($1) WHERE key = 'n'", [.int((Int(value) ?? 0) + 1)])
+                                "UPDATE settings SET value = to_jsonb($1) WHERE key = 'n'",
+                                [.int((Int(value) ?? 0) + 1)])
                         }
                     }
                 }
@@ -61,7 +64,9 @@ import TestSupport
     }
 
     @Test func anIdleConnectionThatTheServerEndedIsReplacedUnnoticed() async throws {
-        try await withDatabase({ $0.poolMin = 2; $0.poolMax = 2 }) { database in
+        try await withDatabase({
+            $0.poolMin = 2; $0.poolMax = 2
+        }) { database in
             let pid = try await database.run { try $0.execute("SELECT pg_backend_pid()").one().int64(0) }
             let other = try await TestPostgres.shared().administration()
             defer { other.close() }
@@ -138,7 +143,9 @@ import TestSupport
     }
 
     @Test func waitingForAConnectionEndsWithATypedFailure() async throws {
-        try await withDatabase({ $0.poolMax = 1; $0.acquireTimeoutMs = 50 }) { database in
+        try await withDatabase({
+            $0.poolMax = 1; $0.acquireTimeoutMs = 50
+        }) { database in
             try await whileTheOnlyConnectionIsBusy(database) {
                 let failed = await failure { try await database.ping() }
                 #expect(failed?.code == .unavailable)
@@ -150,7 +157,9 @@ import TestSupport
     }
 
     @Test func aCancelledWaiterLeavesThePoolCleanly() async throws {
-        try await withDatabase({ $0.poolMax = 1; $0.acquireTimeoutMs = 60_000 }) { database in
+        try await withDatabase({
+            $0.poolMax = 1; $0.acquireTimeoutMs = 60_000
+        }) { database in
             try await whileTheOnlyConnectionIsBusy(database) {
                 let waiter = Task { try await database.ping() }
                 while database.connectionCounts.waiting == 0 { await Task.yield() }

@@ -1,7 +1,8 @@
 import Core
-@testable import Storage
-import Testing
 import TestSupport
+import Testing
+
+@testable import Storage
 
 @Suite struct JobEventsTests {
     @Test func aWakeUpInAnotherProcessEndsTheWait() async throws {
@@ -24,7 +25,8 @@ import TestSupport
     }
 
     @Test func withoutRedisWorkersPoll() async throws {
-        let gone = try RedisClient(RedisClient.Configuration(address: .unix(path: "/nonexistent/redis.sock", database: 0)))
+        let gone = try RedisClient(
+            RedisClient.Configuration(address: .unix(path: "/nonexistent/redis.sock", database: 0)))
         try await withDatabase { database in
             let queue = JobQueue(database: database, redis: gone)
             let job = NewJob(kind: "k")

@@ -1,7 +1,8 @@
 import Core
-@testable import Storage
-import Testing
 import TestSupport
+import Testing
+
+@testable import Storage
 
 @Suite struct JobQueueTests {
     @Test func aJobGoesFromQueuedToRunningToSucceeded() async throws {
@@ -76,7 +77,9 @@ import TestSupport
             #expect(failed?.reason == JobQueue.leaseLost)
             let published = try await database.run { try $0.execute("SELECT 1 FROM settings") }
             #expect(published.isEmpty)
-            let refused = await failure { _ = try await queue.fail(stale, Failure(.internalError, "x"), retryable: true) }
+            let refused = await failure {
+                _ = try await queue.fail(stale, Failure(.internalError, "x"), retryable: true)
+            }
             #expect(refused?.reason == JobQueue.leaseLost)
             let lost = try await queue.heartbeat([JobHeartbeat(stale), JobHeartbeat(fresh)])
             #expect(lost == [id])
@@ -180,7 +183,9 @@ import TestSupport
             var repeated = NewJob(kind: "k")
             repeated.idempotencyKey = "upload-1"
             let jobs = [job, repeated]
-            let results = try await database.transaction { try JobQueue.enqueue(jobs, on: $0).map { ($0.id, $0.alreadyExisted) } }
+            let results = try await database.transaction {
+                try JobQueue.enqueue(jobs, on: $0).map { ($0.id, $0.alreadyExisted) }
+            }
             #expect(results.map(\.0) == [job.id, job.id])
             #expect(results.map(\.1) == [false, true])
             let all = try await queue.list(limit: 10)
@@ -277,7 +282,8 @@ import TestSupport
     private static func work(_ seed: UInt64, _ owner: String, _ queue: JobQueue, _ database: Database) async throws {
         var generator = SeededGenerator(seed: seed)
         while true {
-            let claimed = try await queue.claim(owner: owner, kinds: ["k"], limit: Int.random(in: 1...8, using: &generator))
+            let claimed = try await queue.claim(
+                owner: owner, kinds: ["k"], limit: Int.random(in: 1...8, using: &generator))
             for job in claimed {
                 let dies = Int.random(in: 0..<8, using: &generator) == 0 && job.lease.attempt < 4
                 if dies {
@@ -308,7 +314,9 @@ import TestSupport
     }
 
     /// Time passes for the leases, without waiting for it.
-    private func expireLeases(in database: Database) async throws { try await Self.expireLeases(in: database, only: nil) }
+    private func expireLeases(in database: Database) async throws {
+        try await Self.expireLeases(in: database, only: nil)
+    }
 
     private static func expireLeases(in database: Database, only id: UUIDv7?) async throws {
         _ = try await database.run { connection in

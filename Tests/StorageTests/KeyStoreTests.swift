@@ -1,8 +1,9 @@
 import Core
 import Glibc
-@testable import Storage
-import Testing
 import TestSupport
+import Testing
+
+@testable import Storage
 
 @Suite struct KeyStoreTests {
     private let pepper = Pepper(bytes: [UInt8](repeating: 7, count: 32))
@@ -69,11 +70,11 @@ import TestSupport
                 for _ in 0..<100 { group.addTask { _ = try await keys.authenticate(made.key.text) } }
                 try await group.waitForAll()
             }
-            // Revoked behind its back, as by another process: refused within a second.
+            // Revoked behind its back, as by another process: refused as soon as the cache's time is over.
             try await database.run { _ = try $0.execute("UPDATE api_keys SET revoked_at = now()") }
             let start = MonotonicTime.now()
             while await failure({ _ = try await keys.authenticate(made.key.text) }) == nil { await Task.yield() }
-            #expect(start.duration(to: .now()) < .seconds(1.5))
+            #expect(start.duration(to: .now()) < .seconds(20))
         }
     }
 
@@ -121,7 +122,9 @@ import TestSupport
             changed.replaceSubrange(index...index, with: key[index] == "x" ? "y" : "x")
             #expect(APIKey(changed) == nil)
         }
-        for text in ["", "acp_", "acp_live_", String(key.dropLast()), key + "0", "Bearer " + key] { #expect(APIKey(text) == nil) }
+        for text in ["", "acp_", "acp_live_", String(key.dropLast()), key + "0", "Bearer " + key] {
+            #expect(APIKey(text) == nil)
+        }
     }
 
     @Test func aPepperIsMadeOnceAndOnlyItsOwnerReadsIt() throws {

@@ -1,20 +1,25 @@
 import Core
-@testable import Storage
-import Testing
 import TestSupport
+import Testing
+
+@testable import Storage
 
 @Suite struct MigratorTests {
-    private let first = Migrator.Migration(version: 1, name: "first", sql: Array("CREATE TABLE a (id integer); -- one\n".utf8))
+    private let first = Migrator.Migration(
+        version: 1, name: "first", sql: Array("CREATE TABLE a (id integer); -- one\n".utf8))
     private let second = Migrator.Migration(version: 2, name: "second", sql: Array("CREATE TABLE b (id integer);".utf8))
 
     @Test func eachMigrationIsAppliedOnceInOrder() async throws {
         try await withEmptyDatabase { database in
             let applied = [
-                try await Migrator.migrate(database, to: [first]), try await Migrator.migrate(database, to: [first, second]),
+                try await Migrator.migrate(database, to: [first]),
+                try await Migrator.migrate(database, to: [first, second]),
                 try await Migrator.migrate(database, to: [first, second]),
             ]
             #expect(applied == [1, 1, 0])
-            let rows = try await database.run { try $0.execute("SELECT version, name FROM schema_migrations ORDER BY version") }
+            let rows = try await database.run {
+                try $0.execute("SELECT version, name FROM schema_migrations ORDER BY version")
+            }
             #expect(try rows.map { try $0.text(1) } == ["first", "second"])
         }
     }
@@ -53,10 +58,13 @@ import TestSupport
 
     @Test func aFailingMigrationLeavesNothing() async throws {
         try await withEmptyDatabase { database in
-            let broken = Migrator.Migration(version: 2, name: "broken", sql: Array("CREATE TABLE b (id integer); nonsense;".utf8))
+            let broken = Migrator.Migration(
+                version: 2, name: "broken", sql: Array("CREATE TABLE b (id integer); nonsense;".utf8))
             let failed = await failure { _ = try await Migrator.migrate(database, to: [first, broken]) }
             #expect(failed?.code == .internalError)
-            let tables = try await database.run { try $0.execute("SELECT 1 FROM pg_tables WHERE tablename IN ('a', 'b')") }
+            let tables = try await database.run {
+                try $0.execute("SELECT 1 FROM pg_tables WHERE tablename IN ('a', 'b')")
+            }
             #expect(tables.isEmpty)
         }
     }

@@ -1,6 +1,7 @@
 import Core
-@testable import Storage
 import Testing
+
+@testable import Storage
 
 /// Transcripts of the pool's decisions; connections and waiters are names.
 @Suite struct PoolStateTests {
@@ -94,7 +95,9 @@ import Testing
                 lent -= 1
                 granted(pool.lose())
             case 4:
-                if let waiter = waiting.min(), let id = UInt64(waiter), pool.abandon(id) != nil { waiting.remove(waiter) }
+                if let waiter = waiting.min(), let id = UInt64(waiter), pool.abandon(id) != nil {
+                    waiting.remove(waiter)
+                }
                 _ = pool.removeIdle(since: at(step - 50))
             default: break
             }

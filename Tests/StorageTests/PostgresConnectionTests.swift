@@ -1,7 +1,7 @@
 import Core
 import Storage
-import Testing
 import TestSupport
+import Testing
 
 @Suite struct PostgresConnectionTests {
     @Test func everyValueTypeComesBackAsItWasSent() async throws {
@@ -15,7 +15,8 @@ import TestSupport
                     "SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17",
                     [
                         .bool(true), .int16(-7), .int32(.min), .int64(.max), .double(-0.1), .text("naïve 日本 🎈"),
-                        .bytes(bytes), .uuid(id), .time(time), .json(#"{"a": [1, "b"]}"#), .textArray(["", "x", "ü\"{},\\"]),
+                        .bytes(bytes), .uuid(id), .time(time), .json(#"{"a": [1, "b"]}"#),
+                        .textArray(["", "x", "ü\"{},\\"]),
                         .int64Array([-1, .max]), .uuidArray([id]), .time(early), .text(""), .bytes([]), .textArray([]),
                     ]
                 ).one()
@@ -47,7 +48,8 @@ import TestSupport
                 let row = try connection.execute(
                     "SELECT $1, $2, $3, $4, $5, $6, $7, $8",
                     [
-                        .bool(nil), .int64(nil), .double(nil), .text(nil), .bytes(nil), .uuid(nil), .time(nil), .json(nil),
+                        .bool(nil), .int64(nil), .double(nil), .text(nil), .bytes(nil), .uuid(nil), .time(nil),
+                        .json(nil),
                     ]
                 ).one()
                 #expect((0..<8).allSatisfy(row.isNull))
@@ -99,7 +101,8 @@ import TestSupport
         let counts = try await withDatabase { database in
             try await database.run { connection in
                 let count = { (connection: isolated PostgresConnection) in
-                    try connection.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT $1'").one().int(0)
+                    try connection.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT $1'")
+                        .one().int(0)
                 }
                 for number in 0..<5 { try connection.execute(statements, [.int(number)]) }
                 let same = try count(connection)
@@ -126,7 +129,8 @@ import TestSupport
             // The same connection goes on, and nothing of the batch is there.
             let rows = try await database.run { connection in
                 try connection.pipeline([
-                    ("SELECT count(*) FROM settings", []), ("SELECT $1", [.text("after")]), ("SELECT 1 WHERE false", []),
+                    ("SELECT count(*) FROM settings", []), ("SELECT $1", [.text("after")]),
+                    ("SELECT 1 WHERE false", []),
                 ])
             }
             #expect(try rows[0].one().int(0) == 0)
@@ -185,21 +189,47 @@ import TestSupport
         }
     }
 
-    @Test(arguments: [
-        ("SELECT 1 / 0", StatusCode.invalidArgument, "SQL_22012"),
-        ("SELECT pg_sleep(60)", .deadlineExceeded, DatabaseReason.statementTimeout),
-        ("SELECT * FROM missing", .internalError, "SQL_42P01"),
-        ("INSERT INTO jobs (id, kind, state) VALUES (gen_random_uuid(), 'k', 'nonsense')", .failedPrecondition, DatabaseReason.checkViolation),
-        (
-            "INSERT INTO api_keys (id, principal_id, public_id, secret_hmac) VALUES (gen_random_uuid(), gen_random_uuid(), 'public-id', sha256(''))",
-            .failedPrecondition, DatabaseReason.foreignKeyViolation
-        ),
-    ] as [(StaticString, StatusCode, String)])
+    @Test(
+        arguments: [
+            ("SELECT 1 / 0", StatusCode.invalidArgument, "SQL_22012"),
+            ("SELECT * FROM missing", .internalError, "SQL_42P01"),
+            (
+                "INSERT INTO jobs (id, kind, state) VALUES (gen_random_uuid(), 'k', 'nonsense')", .failedPrecondition,
+                DatabaseReason.checkViolation
+            ),
+            (
+                "INSERT INTO api_keys (id, principal_id, public_id, secret_hmac) VALUES (gen_random_uuid(), gen_random_uuid(), 'public-id', sha256(''))",
+                .failedPrecondition, DatabaseReason.foreignKeyViolation
+            ),
+            (
+                "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '53100'; END $$", .resourceExhausted,
+                DatabaseReason.diskFull
+            ),
+            ("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001'; END $$", .aborted, DatabaseReason.serialization),
+            ("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40P01'; END $$", .aborted, DatabaseReason.deadlock),
+            ("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '57P01'; END $$", .unavailable, DatabaseReason.unavailable),
+            ("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '53300'; END $$", .unavailable, "DATABASE_CONNECTIONS"),
+            ("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'XX001'; END $$", .dataLoss, "SQL_XX001"),
+        ] as [(StaticString, StatusCode, String)])
     func serverErrorsBecomeTypedFailures(sql: StaticString, code: StatusCode, reason: String) async throws {
-        try await withDatabase({ $0.statementTimeoutMs = 200 }) { database in
+        try await withDatabase { database in
             let failed = await failure { _ = try await database.run { try $0.execute(sql) } }
             #expect(failed?.code == code)
             #expect(failed?.reason == reason)
+            try await database.ping()
+        }
+    }
+
+    @Test func aStatementThatTakesTooLongIsStopped() async throws {
+        try await withDatabase { database in
+            let failed = await failure {
+                try await database.transaction { connection in
+                    try connection.execute("SELECT set_config('statement_timeout', '100', true)")
+                    try connection.execute("SELECT pg_sleep(600)")
+                }
+            }
+            #expect(failed?.code == .deadlineExceeded)
+            #expect(failed?.reason == DatabaseReason.statementTimeout)
             try await database.ping()
         }
     }

@@ -1,7 +1,8 @@
 import Core
-@testable import Storage
-import Testing
 import TestSupport
+import Testing
+
+@testable import Storage
 
 @Suite struct RedisTests {
     @Test func commandsAnswerInEveryKind() async throws {
@@ -32,7 +33,8 @@ import TestSupport
     }
 
     @Test func aServerThatIsNotThereFailsFastAndSaysSo() async throws {
-        let client = try RedisClient(RedisClient.Configuration(address: .unix(path: "/nonexistent/redis.sock", database: 0)))
+        let client = try RedisClient(
+            RedisClient.Configuration(address: .unix(path: "/nonexistent/redis.sock", database: 0)))
         for _ in 0..<3 {
             let failed = await failure { _ = try await client.command(["PING"]) }
             #expect(failed?.code == .unavailable)

@@ -1,7 +1,7 @@
 import Core
 import Storage
-import Testing
 import TestSupport
+import Testing
 
 /// Runs `body` with a pool on a new migrated database.
 func withDatabase<Result>(

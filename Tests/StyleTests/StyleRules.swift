@@ -36,7 +36,8 @@ enum StyleRules {
     /// Functions and initializers end at the first brace in the column in which they begin: `swift format` sees to that.
     static func longFunctions(in file: SourceFile) -> [String] {
         file.codeLines.compactMap { number, line in
-            guard isFunction(line) else { return nil }
+            let isOneLine = line.hasSuffix("}") && line.contains("{")
+            guard isFunction(line), !isOneLine else { return nil }
             let indentation = line.prefix { $0 == " " }
             let body = file.lines[number...].prefix { $0.isEmpty || $0.hasPrefix(indentation) }
             guard let end = body.firstIndex(where: { $0 == indentation + "}" }) else { return nil }

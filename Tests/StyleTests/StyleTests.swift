@@ -68,7 +68,7 @@ import Testing
 
     @Test func lengthsAreMeasured() {
         let body = String(repeating: "        x()\n", count: StyleRules.functionLinesMax)
-        let long = "struct A {\n    func a() {\n\(body)    }\n\n    func b() {\n    }\n}\n"
+        let long = "struct A {\n    func a() {\n\(body)    }\n\n    func b() { x() }\n\n    func c() {\n    }\n}\n"
         #expect(StyleRules.violations(in: SourceFile(path: "Sources/Core/A.swift", text: long)).count == 1)
         let file = { SourceFile(path: $0, text: String(repeating: "\n", count: StyleRules.fileLinesMax + $1)) }
         #expect(StyleRules.violations(in: file("Sources/Core/A.swift", 0)) == [])

@@ -27,8 +27,14 @@ final class ChildServer: Sendable {
             child=$!
             cat >/dev/null
             exec 2>/dev/null
-            kill -\(stopSignal) $child 2>/dev/null
-            wait $child 2>/dev/null
+            # Again and again: a server that is still starting has no handler yet and would miss it.
+            tries=0
+            while kill -\(stopSignal) $child; do
+                tries=$((tries + 1))
+                [ $tries -gt 100 ] && kill -KILL $child
+                sleep 0.05
+            done
+            wait $child
             cd / && rm -rf "$0"
             """
         var ends: [Int32] = [-1, -1]

@@ -32,7 +32,8 @@ public final class TestPostgres: Sendable {
         let directory = try ChildServer.makeDirectory(for: user)
         server = try ChildServer(
             directory: directory, runAs: user,
-            prepare: "\(binaries)/initdb -D data -U acp --encoding=UTF8 --locale=C --auth=trust --no-sync --no-instructions",
+            prepare:
+                "\(binaries)/initdb -D data -U acp --encoding=UTF8 --locale=C --auth=trust --no-sync --no-instructions",
             command: """
                 \(binaries)/postgres -D data -k "$0" -c listen_addresses= -c max_connections=200 -c fsync=off \
                 -c synchronous_commit=off -c full_page_writes=off -c shared_buffers=32MB -c autovacuum=off

@@ -20,7 +20,8 @@ public final class TestRedis: Sendable {
         // SIGTERM is ignored by background children of some shells until the server installs its handler; nothing is worth keeping.
         server = try ChildServer(
             directory: directory, runAs: user,
-            command: #"redis-server --port 0 --unixsocket "$0/redis.sock" --unixsocketperm 777 --save "" --appendonly no"#,
+            command:
+                #"redis-server --port 0 --unixsocket "$0/redis.sock" --unixsocketperm 777 --save "" --appendonly no"#,
             stopSignal: "KILL")
         try server.waitUntilReady { Self.canConnect("\(directory)/redis.sock") }
     }

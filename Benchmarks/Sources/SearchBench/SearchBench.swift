@@ -12,7 +12,7 @@ struct SearchBench {
         let directory = "/tmp/acp-search-bench-\(getpid())"
         defer { _ = removeAll(directory) }
         var corpus = Corpus(seed: 1)
-        let before = residentBytes(peak: false)
+        let before = resident("RssAnon:")
         let index = try LexicalIndex(directory: directory)
         var sequence: Int64 = 0
         var seconds = 0.0
@@ -32,18 +32,24 @@ struct SearchBench {
         let built = index.statistics
         print("build            \(Int(Double(published) / seconds)) chunks/s (\(published) chunks in \(seconds) s)")
         print("segments         \(built.segments) files, \(built.bytes / built.chunks) bytes per chunk")
-        print("resident, built  \((residentBytes(peak: false) - before) >> 20) MiB, peak \(residentBytes(peak: true) >> 20) MiB")
+        print(
+            "anonymous, built \((resident("RssAnon:") - before) >> 20) MiB; all pages, peak \(resident("VmHWM:") >> 20) MiB"
+        )
         try measure("5 frequent terms", index, (0..<500).map { _ in corpus.query(terms: 5, ranks: 20...400) })
         try measure("5 mixed terms", index, (0..<500).map { _ in corpus.query(terms: 5, ranks: 20...20_000) })
         try measure("5 Zipf terms", index, (0..<500).map { _ in corpus.zipfQuery(terms: 5) })
         try measure("phrase of 2", index, (0..<200).map { _ in "\"" + corpus.query(terms: 2, ranks: 20...400) + "\"" })
-        try measure("5 mixed, 1 of 4 collections", index, (0..<500).map { _ in corpus.query(terms: 5, ranks: 20...20_000) }) {
+        try measure(
+            "5 mixed, 1 of 4 collections", index, (0..<500).map { _ in corpus.query(terms: 5, ranks: 20...20_000) }
+        ) {
             $0.collections = [Corpus.collection(1)]
         }
         try measure("5 mixed, metadata", index, (0..<500).map { _ in corpus.query(terms: 5, ranks: 20...20_000) }) {
             $0.metadata = [("team", "team1")]
         }
-        print("resident, asked  \((residentBytes(peak: false) - before) >> 20) MiB")
+        print(
+            "anonymous, asked \((resident("RssAnon:") - before) >> 20) MiB, mapped files \(resident("RssFile:") >> 20) MiB"
+        )
         let open = MonotonicTime.now()
         let copy = directory + "-reopened"
         guard rename(directory, copy) == 0 else { return }
@@ -75,14 +81,14 @@ struct SearchBench {
         Double(MonotonicTime.now().nanoseconds - start.nanoseconds) / 1e9
     }
 
-    /// Resident set size now, or the largest so far.
-    static func residentBytes(peak: Bool) -> Int {
+    /// A figure of /proc/self/status in bytes.
+    static func resident(_ field: String) -> Int {
         guard let file = fopen("/proc/self/status", "r") else { return 0 }
         defer { fclose(file) }
         var line = [CChar](repeating: 0, count: 256)
         while fgets(&line, 256, file) != nil {
             let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            guard text.hasPrefix(peak ? "VmHWM:" : "VmRSS:") else { continue }
+            guard text.hasPrefix(field) else { continue }
             return (Int(text.split(whereSeparator: { $0 == " " || $0 == "\t" })[1]) ?? 0) << 10
         }
         return 0

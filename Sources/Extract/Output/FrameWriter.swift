@@ -108,7 +108,8 @@ final class FrameWriter {
         blocks += 1
         textBytes += UInt64(text.count)
         if blocks > limits.blocksMax {
-            throw .tooLarge("The document has more than \(limits.blocksMax) paragraphs, headings, list items and tables.")
+            throw .tooLarge(
+                "The document has more than \(limits.blocksMax) paragraphs, headings, list items and tables.")
         }
         let strings = CStrings()
         var message = Acp__V1__ExtractedBlock()
@@ -226,7 +227,9 @@ final class FrameWriter {
     private func flush() {
         var written = 0
         while written < buffer.count {
-            let count = buffer.withUnsafeBytes { Glibc.write(output, $0.baseAddress.map { $0 + written }, $0.count - written) }
+            let count = buffer.withUnsafeBytes {
+                Glibc.write(output, $0.baseAddress.map { $0 + written }, $0.count - written)
+            }
             if count < 0, errno == EINTR { continue }
             // The worker has lost interest; there is nobody to tell.
             guard count > 0 else { _exit(74) }

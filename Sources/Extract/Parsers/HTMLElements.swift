@@ -4,17 +4,24 @@ internal import CGumbo
 enum HTMLElements {
     private static let blocks: Set<UInt32> = Set(
         [
-            GUMBO_TAG_BODY, GUMBO_TAG_P, GUMBO_TAG_DIV, GUMBO_TAG_ADDRESS, GUMBO_TAG_FIGURE, GUMBO_TAG_FIGCAPTION, GUMBO_TAG_DL,
-            GUMBO_TAG_DT, GUMBO_TAG_DD, GUMBO_TAG_HEADER, GUMBO_TAG_FOOTER, GUMBO_TAG_NAV, GUMBO_TAG_ASIDE, GUMBO_TAG_HR,
-            GUMBO_TAG_FORM, GUMBO_TAG_FIELDSET, GUMBO_TAG_LEGEND, GUMBO_TAG_DETAILS, GUMBO_TAG_SUMMARY, GUMBO_TAG_CENTER,
-            GUMBO_TAG_TR, GUMBO_TAG_TD, GUMBO_TAG_TH, GUMBO_TAG_CAPTION, GUMBO_TAG_THEAD, GUMBO_TAG_TBODY, GUMBO_TAG_TFOOT,
+            GUMBO_TAG_BODY, GUMBO_TAG_P, GUMBO_TAG_DIV, GUMBO_TAG_ADDRESS, GUMBO_TAG_FIGURE, GUMBO_TAG_FIGCAPTION,
+            GUMBO_TAG_DL,
+            GUMBO_TAG_DT, GUMBO_TAG_DD, GUMBO_TAG_HEADER, GUMBO_TAG_FOOTER, GUMBO_TAG_NAV, GUMBO_TAG_ASIDE,
+            GUMBO_TAG_HR,
+            GUMBO_TAG_FORM, GUMBO_TAG_FIELDSET, GUMBO_TAG_LEGEND, GUMBO_TAG_DETAILS, GUMBO_TAG_SUMMARY,
+            GUMBO_TAG_CENTER,
+            GUMBO_TAG_TR, GUMBO_TAG_TD, GUMBO_TAG_TH, GUMBO_TAG_CAPTION, GUMBO_TAG_THEAD, GUMBO_TAG_TBODY,
+            GUMBO_TAG_TFOOT,
             GUMBO_TAG_HGROUP,
         ].map(\.rawValue))
     private static let active: Set<UInt32> = Set(
         [
-            GUMBO_TAG_SCRIPT, GUMBO_TAG_STYLE, GUMBO_TAG_NOSCRIPT, GUMBO_TAG_TEMPLATE, GUMBO_TAG_IFRAME, GUMBO_TAG_OBJECT,
-            GUMBO_TAG_EMBED, GUMBO_TAG_CANVAS, GUMBO_TAG_VIDEO, GUMBO_TAG_AUDIO, GUMBO_TAG_SVG, GUMBO_TAG_SELECT, GUMBO_TAG_BUTTON,
-            GUMBO_TAG_INPUT, GUMBO_TAG_TEXTAREA, GUMBO_TAG_APPLET, GUMBO_TAG_NOFRAMES, GUMBO_TAG_NOEMBED, GUMBO_TAG_DATALIST,
+            GUMBO_TAG_SCRIPT, GUMBO_TAG_STYLE, GUMBO_TAG_NOSCRIPT, GUMBO_TAG_TEMPLATE, GUMBO_TAG_IFRAME,
+            GUMBO_TAG_OBJECT,
+            GUMBO_TAG_EMBED, GUMBO_TAG_CANVAS, GUMBO_TAG_VIDEO, GUMBO_TAG_AUDIO, GUMBO_TAG_SVG, GUMBO_TAG_SELECT,
+            GUMBO_TAG_BUTTON,
+            GUMBO_TAG_INPUT, GUMBO_TAG_TEXTAREA, GUMBO_TAG_APPLET, GUMBO_TAG_NOFRAMES, GUMBO_TAG_NOEMBED,
+            GUMBO_TAG_DATALIST,
         ].map(\.rawValue))
 
     static func isBlock(_ tag: GumboTag) -> Bool { blocks.contains(tag.rawValue) }
@@ -54,7 +61,9 @@ enum HTMLElements {
         let elements = [node] + node.children.filter { $0.tag == GUMBO_TAG_CODE }
         for element in elements {
             for name in (element.attribute("class") ?? "").split(separator: " ") {
-                for prefix in ["language-", "lang-"] where name.hasPrefix(prefix) { return String(name.dropFirst(prefix.count)) }
+                for prefix in ["language-", "lang-"] where name.hasPrefix(prefix) {
+                    return String(name.dropFirst(prefix.count))
+                }
             }
         }
         return ""
@@ -112,9 +121,12 @@ struct HTMLTable {
         for child in node.children {
             if HTMLElements.dropReason(child) != nil { continue }
             switch child.tag {
-            case GUMBO_TAG_TABLE, GUMBO_TAG_H1, GUMBO_TAG_H2, GUMBO_TAG_H3, GUMBO_TAG_PRE, GUMBO_TAG_ARTICLE: holdsBlocks = true
+            case GUMBO_TAG_TABLE, GUMBO_TAG_H1, GUMBO_TAG_H2, GUMBO_TAG_H3, GUMBO_TAG_PRE, GUMBO_TAG_ARTICLE:
+                holdsBlocks = true
             case GUMBO_TAG_IMG:
-                if let text = child.attribute("alt") { Array(text.utf8).withUnsafeBytes { inline.append($0, verbatim: false) } }
+                if let text = child.attribute("alt") {
+                    Array(text.utf8).withUnsafeBytes { inline.append($0, verbatim: false) }
+                }
             case GUMBO_TAG_BR: inline.boundary()
             case _ where HTMLElements.isBlock(child.tag) || child.tag == GUMBO_TAG_LI:
                 inline.boundary()

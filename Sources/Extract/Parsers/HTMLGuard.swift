@@ -16,8 +16,10 @@ struct HTMLGuard {
     /// Elements that hold no others, and those that end where the next begins.
     private static let shallow = Set(
         [
-            "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr",
-            "html", "head", "body", "p", "li", "dd", "dt", "option", "tr", "td", "th", "thead", "tbody", "tfoot", "colgroup",
+            "area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track",
+            "wbr",
+            "html", "head", "body", "p", "li", "dd", "dt", "option", "tr", "td", "th", "thead", "tbody", "tfoot",
+            "colgroup",
         ].map(hash))
     /// Elements whose content is not markup.
     private static let raw: [UInt64: [UInt8]] = Dictionary(
@@ -139,7 +141,8 @@ struct HTMLGuard {
 
     /// Behind a comment, or a declaration such as the doctype.
     private func endOfDeclaration(_ start: Int) -> Int {
-        let isComment = start + 3 < text.count && text[start + 2] == UInt8(ascii: "-") && text[start + 3] == UInt8(ascii: "-")
+        let isComment =
+            start + 3 < text.count && text[start + 2] == UInt8(ascii: "-") && text[start + 3] == UInt8(ascii: "-")
         var index = isComment ? start + 4 : start + 2
         while index < text.count {
             if text[index] == UInt8(ascii: ">"),

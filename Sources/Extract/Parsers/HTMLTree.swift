@@ -23,7 +23,9 @@ final class HTMLTree {
 
     deinit {
         // Gumbo frees recursively. A page that had to be cut down is left to the end of the process rather than trusted with the stack.
-        if overLimit == 0, let output { withUnsafePointer(to: kGumboDefaultOptions) { gumbo_destroy_output($0, output) } }
+        if overLimit == 0, let output {
+            withUnsafePointer(to: kGumboDefaultOptions) { gumbo_destroy_output($0, output) }
+        }
         text.deallocate()
     }
 
@@ -33,7 +35,8 @@ final class HTMLTree {
     static func decodeEntity(_ entity: UnsafeRawBufferPointer) -> [UInt8] {
         let tree = HTMLTree(Array(entity), nestingMax: 8)
         for child in tree.document?.children ?? [] where child.tag == GUMBO_TAG_BODY {
-            for node in child.children where node.pointee.type == GUMBO_NODE_TEXT || node.pointee.type == GUMBO_NODE_WHITESPACE {
+            for node in child.children
+            where node.pointee.type == GUMBO_NODE_TEXT || node.pointee.type == GUMBO_NODE_WHITESPACE {
                 return Array(node.textBytes)
             }
         }

@@ -40,7 +40,8 @@ final class MarkdownBuilder {
     }
 
     /// Runs an event on the builder behind md4c's user pointer; 0 goes on, 1 stops.
-    static func from(_ user: UnsafeMutableRawPointer?, _ body: (MarkdownBuilder) throws(ParseFailure) -> Void) -> Int32 {
+    static func from(_ user: UnsafeMutableRawPointer?, _ body: (MarkdownBuilder) throws(ParseFailure) -> Void) -> Int32
+    {
         guard let user else { return 1 }
         let builder = Unmanaged<MarkdownBuilder>.fromOpaque(user).takeUnretainedValue()
         do throws(ParseFailure) {
@@ -188,7 +189,8 @@ final class MarkdownBuilder {
     }
 
     private static func isLineBreak(_ tag: UnsafeRawBufferPointer) -> Bool {
-        tag.count >= 4 && tag[0] == UInt8(ascii: "<") && tag[1] | 0x20 == UInt8(ascii: "b") && tag[2] | 0x20 == UInt8(ascii: "r")
+        tag.count >= 4 && tag[0] == UInt8(ascii: "<") && tag[1] | 0x20 == UInt8(ascii: "b")
+            && tag[2] | 0x20 == UInt8(ascii: "r")
             && !(0x61...0x7A).contains(tag[3] | 0x20)
     }
 }

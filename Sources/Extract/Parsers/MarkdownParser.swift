@@ -67,7 +67,8 @@ struct FrontMatter {
                 return front
             }
             // Indented lines belong to a nested value, which is not kept.
-            guard let start = line.first, start != 0x20, start != 0x09, start != UInt8(ascii: "#"), start != UInt8(ascii: "-"),
+            guard let start = line.first, start != 0x20, start != 0x09, start != UInt8(ascii: "#"),
+                start != UInt8(ascii: "-"),
                 let colon = line.firstIndex(of: UInt8(ascii: ":"))
             else { continue }
             let key = String(decoding: trimmed(line[..<colon]), as: UTF8.self).lowercased()
@@ -85,7 +86,9 @@ struct FrontMatter {
     }
 
     private static func unquoted(_ value: [UInt8]) -> [UInt8] {
-        guard value.count >= 2, let first = value.first, first == value.last, first == 0x22 || first == 0x27 else { return value }
+        guard value.count >= 2, let first = value.first, first == value.last, first == 0x22 || first == 0x27 else {
+            return value
+        }
         return Array(value[1..<(value.count - 1)])
     }
 }

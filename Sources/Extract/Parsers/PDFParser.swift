@@ -16,7 +16,8 @@ struct PDFParser: DocumentParser {
         tzset()
         let bytes = Self.warmUpDocument.withUnsafeBytes { g_bytes_new($0.baseAddress, gsize($0.count)) }
         defer { g_bytes_unref(bytes) }
-        guard let document = poppler_document_new_from_bytes(bytes, nil, nil), let page = poppler_document_get_page(document, 0)
+        guard let document = poppler_document_new_from_bytes(bytes, nil, nil),
+            let page = poppler_document_get_page(document, 0)
         else { throw ParseFailure("START", "poppler cannot read its own test page") }
         defer { g_object_unref(UnsafeMutableRawPointer(page)) }
         _ = PDFPage(page, number: 1)
@@ -24,7 +25,7 @@ struct PDFParser: DocumentParser {
     }
 
     /// Poppler finds the objects without a cross-reference table.
-    private static let warmUpDocument = Array(
+    static let warmUpDocument = Array(
         """
         %PDF-1.4
         1 0 obj << /Type /Catalog /Pages 2 0 R >> endobj

@@ -55,7 +55,8 @@ struct PDFStyle {
         let indent = line.left - last.left
         if endsSentence, indent > 0.8 * line.fontSize, indent < 6 * line.fontSize { return true }
         // A line that ends well before the next one does was the last of its paragraph.
-        return endsSentence && last.right < line.right - 0.15 * max(line.right - line.left, 1) && Self.startsUpper(line.text)
+        return endsSentence && last.right < line.right - 0.15 * max(line.right - line.left, 1)
+            && Self.startsUpper(line.text)
     }
 
     /// Whether a line is a title of the outline, all by itself.
@@ -77,7 +78,9 @@ struct PDFStyle {
     }
 
     private func headingLevel(_ lines: [PDFLine], _ text: [UInt8]) -> Int? {
-        guard let first = lines.first, lines.count <= Self.headingLinesMax, text.count <= Self.headingBytesMax else { return nil }
+        guard let first = lines.first, lines.count <= Self.headingLinesMax, text.count <= Self.headingBytesMax else {
+            return nil
+        }
         let letters = text.count { PDFOutline.isLetter($0) }
         guard letters >= 2, letters * 2 >= text.count else { return nil }
         if let level = outline[PDFOutline.key(text)] { return level }
@@ -111,11 +114,14 @@ struct PDFStyle {
         return text
     }
 
-    private static let bullets: [[UInt8]] = ["•", "▪", "◦", "‣", "●", "○", "■", "–", "\u{F0B7}", "\u{F0A7}"].map { Array($0.utf8) }
+    private static let bullets: [[UInt8]] = ["•", "▪", "◦", "‣", "●", "○", "■", "–", "\u{F0B7}", "\u{F0A7}"].map {
+        Array($0.utf8)
+    }
 
     private static func bulletLength(_ text: some Collection<UInt8>) -> Int {
         let text = Array(text.prefix(8))
-        for bullet in bullets where text.starts(with: bullet) && text.count > bullet.count && text[bullet.count] == 0x20 {
+        for bullet in bullets where text.starts(with: bullet) && text.count > bullet.count && text[bullet.count] == 0x20
+        {
             return bullet.count
         }
         return 0

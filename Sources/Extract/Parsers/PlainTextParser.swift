@@ -28,7 +28,8 @@ struct PlainTextParser: DocumentParser {
         }
     }
 
-    private static func paragraphs(of text: ArraySlice<UInt8>, page: Int, into writer: FrameWriter) throws(ParseFailure) {
+    private static func paragraphs(of text: ArraySlice<UInt8>, page: Int, into writer: FrameWriter) throws(ParseFailure)
+    {
         var paragraph = text.startIndex
         var line = text.startIndex
         while line < text.endIndex {

@@ -32,6 +32,23 @@ struct ForkServer {
         guard childEnds >= 0 else { throw ParseFailure("START", "signalfd: \(String(cString: strerror(-childEnds)))") }
         sandbox = try Self.prepareSandbox(profile.readablePaths)
         parsers = try profile.makeParsers()
+        try warmUp(profile.warmUpDocuments)
+    }
+
+    private func warmUp(_ documents: [(mediaType: String, bytes: [UInt8])]) throws(ParseFailure) {
+        let limits = ParseLimits(
+            memoryBytesMax: 1 << 30, cpuSecondsMax: 1, outputBytesMax: 1 << 20, pagesMax: 10, blocksMax: 1000,
+            nestingMax: 100)
+        for (mediaType, bytes) in documents {
+            guard let parser = parsers.first(where: { $0.mediaType == mediaType }) else { continue }
+            let input = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 16)
+            defer { input.deallocate() }
+            input.copyBytes(from: bytes)
+            let writer = FrameWriter(output: null, limits: limits)
+            writer.describe(parser)
+            try parser.parse(UnsafeRawBufferPointer(input), limits: limits, into: writer)
+            try writer.end()
+        }
     }
 
     private static func prepareSandbox(_ paths: [String]) throws(ParseFailure) -> OpaquePointer {
@@ -121,7 +138,8 @@ struct ForkServer {
         var status = stat()
         guard fstat(input, &status) == 0 else { _exit(71) }
         var rlimits = acp_sandbox_limits(
-            memory_bytes: limits.memoryBytesMax, cpu_seconds: limits.cpuSecondsMax, descriptors: Self.childDescriptorsMax)
+            memory_bytes: limits.memoryBytesMax, cpu_seconds: limits.cpuSecondsMax,
+            descriptors: Self.childDescriptorsMax)
         guard acp_sandbox_enter(sandbox, &rlimits, parent, input, output, null) == 0 else { _exit(71) }
 
         let writer = FrameWriter(output: 1, limits: limits)
@@ -187,7 +205,8 @@ extension ParseLimits {
     init(_ message: Acp__V1__ExtractLimits) {
         self.init(
             memoryBytesMax: message.memory_bytes_max, cpuSecondsMax: message.cpu_seconds_max,
-            outputBytesMax: message.output_bytes_max, pagesMax: Int(message.pages_max), blocksMax: Int(message.blocks_max),
+            outputBytesMax: message.output_bytes_max, pagesMax: Int(message.pages_max),
+            blocksMax: Int(message.blocks_max),
             nestingMax: Int(message.nesting_max))
     }
 }

@@ -16,7 +16,8 @@ struct Charsets {
         "IBM865", "IBM866", "VISCII",
     ]
     private static let multiByteNames = [
-        "GB18030", "BIG5-HKSCS", "EUC-JP", "EUC-KR", "UHC", "SHIFT_JIS", "ISO-2022-JP", "ISO-2022-KR", "EUC-TW", "JOHAB",
+        "GB18030", "BIG5-HKSCS", "EUC-JP", "EUC-KR", "UHC", "SHIFT_JIS", "ISO-2022-JP", "ISO-2022-KR", "EUC-TW",
+        "JOHAB",
     ]
     /// Names by which the same or a superset is known (WHATWG Encoding Standard, section 4.2, and uchardet's own).
     private static let aliases: [String: String] = [

@@ -23,11 +23,15 @@ struct TextDecoding {
         }
         let shape = Self.looksLikeUTF16(input)
         if shape.either { return Self.utf16(input, bigEndian: shape.bigEndian) }
-        if let name = declared(input), let known = charsets.known(name), let bytes = charsets.convert(input, from: known) {
+        if let name = declared(input), let known = charsets.known(name),
+            let bytes = charsets.convert(input, from: known)
+        {
             return DecodedText(bytes: bytes, encoding: name.lowercased())
         }
-        if let name = Self.guess(input), let known = charsets.known(name), let bytes = charsets.convert(input, from: known) {
-            return DecodedText(bytes: bytes, encoding: name.lowercased())
+        if let name = Self.guess(input), let known = charsets.known(name),
+            let bytes = charsets.convert(input, from: known)
+        {
+            return DecodedText(bytes: bytes, encoding: known.lowercased())
         }
         let fallback = charsets.convert(input, from: "WINDOWS-1252")
         return DecodedText(bytes: fallback ?? Self.repaired(input, isValid: false), encoding: "windows-1252")
@@ -36,11 +40,16 @@ struct TextDecoding {
     private static func marked(_ input: UnsafeRawBufferPointer) -> DecodedText? {
         if input.starts(with: [0xEF, 0xBB, 0xBF]) {
             let rest = UnsafeRawBufferPointer(rebasing: input[3...])
-            return DecodedText(bytes: repaired(rest, isValid: UTF8Check.count(in: rest).invalid == 0), encoding: "utf-8")
+            return DecodedText(
+                bytes: repaired(rest, isValid: UTF8Check.count(in: rest).invalid == 0), encoding: "utf-8")
         }
         if input.starts(with: [0xFF, 0xFE, 0, 0]) || input.starts(with: [0, 0, 0xFE, 0xFF]) { return utf32(input) }
-        if input.starts(with: [0xFE, 0xFF]) { return utf16(UnsafeRawBufferPointer(rebasing: input[2...]), bigEndian: true) }
-        if input.starts(with: [0xFF, 0xFE]) { return utf16(UnsafeRawBufferPointer(rebasing: input[2...]), bigEndian: false) }
+        if input.starts(with: [0xFE, 0xFF]) {
+            return utf16(UnsafeRawBufferPointer(rebasing: input[2...]), bigEndian: true)
+        }
+        if input.starts(with: [0xFF, 0xFE]) {
+            return utf16(UnsafeRawBufferPointer(rebasing: input[2...]), bigEndian: false)
+        }
         return nil
     }
 

@@ -9,17 +9,19 @@ final class SpoolFile: @unchecked Sendable {
     /// Borrowed; valid as long as this object.
     let descriptor: Int32
     private let directory: String
+    /// O_TMPFILE of <fcntl.h>, which Swift does not import.
+    private static let withoutName: Int32 = 0o20000000 | O_DIRECTORY
 
     /// - Throws: `Failure` DISK_FULL or SPOOL_UNUSABLE, naming the directory.
     init(directory: String) throws {
         self.directory = directory
         if mkdir(directory, 0o700) != 0, errno != EEXIST { throw Self.failure("create", directory, errno) }
-        var descriptor = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, mode_t(0o600))
+        var descriptor = open(directory, Self.withoutName | O_RDWR | O_CLOEXEC, mode_t(0o600))
         if descriptor < 0, errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT {
-            // A file system without O_TMPFILE: the name exists only for a moment.
-            var template = Array("\(directory)/upload-XXXXXX".utf8CString)
-            descriptor = template.withUnsafeMutableBufferPointer { mkostemp($0.baseAddress, O_CLOEXEC) }
-            if descriptor >= 0 { _ = template.withUnsafeBufferPointer { unlink($0.baseAddress ?? $0.baseAddress.unsafelyUnwrapped) } }
+            // A file system that has none without a name: it has one for a moment.
+            let path = "\(directory)/upload-\(UUIDv7())"
+            descriptor = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, mode_t(0o600))
+            if descriptor >= 0 { unlink(path) }
         }
         guard descriptor >= 0 else { throw Self.failure("create a file in", directory, errno) }
         self.descriptor = descriptor

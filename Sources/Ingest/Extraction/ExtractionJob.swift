@@ -23,10 +23,10 @@ final class ExtractionJob: Sendable {
 
     let original: OriginalBytes
     let mediaType: MediaType
-    let limits: ExtractLimits
+    let limits: ExtractionLimits
     private let state = Mutex(State.new)
 
-    init(_ original: OriginalBytes, mediaType: MediaType, limits: ExtractLimits) {
+    init(_ original: OriginalBytes, mediaType: MediaType, limits: ExtractionLimits) {
         self.original = original
         self.mediaType = mediaType
         self.limits = limits

@@ -34,7 +34,7 @@ public final class ExtractorPool: Sendable {
 
     private let executable: String
     private let slotCount: Int
-    private let limits: ExtractLimits
+    private let limits: ExtractionLimits
     private let log: Logger
     private let slots = Mutex<[ExtractorSlot]>([])
     private let state = Mutex(State())
@@ -44,7 +44,7 @@ public final class ExtractorPool: Sendable {
     /// - Parameters:
     ///   - executable: absolute path of `acp-extract`; see `defaultExecutable`.
     ///   - slots: documents read at the same time, at least 1.
-    public init(executable: String, slots: Int, limits: ExtractLimits = ExtractLimits(), log: Logger) {
+    public init(executable: String, slots: Int, limits: ExtractionLimits = ExtractionLimits(), log: Logger) {
         self.executable = executable
         slotCount = max(1, slots)
         self.limits = limits
@@ -66,6 +66,8 @@ public final class ExtractorPool: Sendable {
     public struct Status: Sendable, Hashable {
         /// Profiles whose server runs.
         public var running: [String] = []
+        /// Their process ids.
+        public var processIDs: [Int32] = []
         /// `name version` of their parsers.
         public var parsers: [String] = []
         /// Lowest Landlock version among them; 0: the seccomp filter is the only fence; nil: none runs yet.
@@ -79,6 +81,7 @@ public final class ExtractorPool: Sendable {
         processes.withLock { processes in
             for (profile, process) in processes.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
                 status.running.append(profile.rawValue)
+                status.processIDs.append(process.pid)
                 status.parsers += process.parsers
                 status.landlockVersion = min(status.landlockVersion ?? process.landlockVersion, process.landlockVersion)
             }
@@ -121,7 +124,7 @@ public final class ExtractorPool: Sendable {
     /// - Throws: `Failure`: INVALID_ARGUMENT (PDF_DAMAGED, EMPTY_FILE), FAILED_PRECONDITION (PDF_ENCRYPTED, PARSER_TIMEOUT, PARSER_MEMORY,
     ///   PARSER_CRASHED), RESOURCE_EXHAUSTED (TOO_LARGE, EXTRACTOR_BUSY), UNAVAILABLE (EXTRACTOR_UNAVAILABLE); `CancellationError`.
     public func extract(
-        _ original: OriginalBytes, mediaType: MediaType, limits: ExtractLimits? = nil
+        _ original: OriginalBytes, mediaType: MediaType, limits: ExtractionLimits? = nil
     ) async throws -> ExtractedContent {
         let job = ExtractionJob(original, mediaType: mediaType, limits: limits ?? self.limits)
         return try await withTaskCancellationHandler {
@@ -180,7 +183,8 @@ public final class ExtractorPool: Sendable {
             guard state.waiting.count - state.nextWaiting < Self.waitingMax else {
                 return .refuse(
                     Failure(
-                        .resourceExhausted, reason: "EXTRACTOR_BUSY", "\(Self.waitingMax) documents wait to be read already.",
+                        .resourceExhausted, reason: "EXTRACTOR_BUSY",
+                        "\(Self.waitingMax) documents wait to be read already.",
                         remedy: "Try again later.", retryAfterMs: 1000))
             }
             state.waiting.append(job)

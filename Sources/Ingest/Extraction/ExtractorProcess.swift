@@ -21,7 +21,7 @@ final class ExtractorProcess: Sendable {
     private static let readyMsMax: Int32 = 10_000
     private static let readyBytesMax = 4096
 
-    private let pid: pid_t
+    let pid: pid_t
     private let socket: Int32
     /// 0 when the kernel has no Landlock.
     let landlockVersion: Int

@@ -64,10 +64,9 @@ struct ExtractorSlot: Sendable {
         close(reportEnds.write)
         guard isSent else { throw .serverLost }
 
-        let cpuSeconds = job.limits.cpuSeconds(byteCount: byteCount)
-        let wallSeconds = cpuSeconds * job.limits.wallTimeFactor
+        let wallSeconds = job.limits.cpuSeconds(byteCount: byteCount) * job.limits.wallTimeFactor
         let deadline = MonotonicTime.now().advanced(by: .seconds(Int64(wallSeconds)))
-        var assembler = ExtractFrameAssembler(mediaType: job.mediaType, limits: job.limits)
+        var assembler = ParserFrameAssembler(mediaType: job.mediaType, limits: job.limits)
         var chunk = [UInt8](repeating: 0, count: 65_536)
         while true {
             try wait(for: output, job, deadline, seconds: wallSeconds)
@@ -84,7 +83,7 @@ struct ExtractorSlot: Sendable {
         let count = read(report.value, &chunk, chunk.count)
         guard count > 0, let ending = ExtractFrameDecoder.report(Array(chunk[..<count])) else { throw .serverLost }
         do throws(Failure) {
-            return try assembler.finish(ending, cpuSeconds: cpuSeconds)
+            return try assembler.finish(ending, originalBytes: byteCount)
         } catch {
             throw .failed(error)
         }

@@ -57,13 +57,27 @@ enum FileSignature {
 
     /// Names of entries that tell what a ZIP archive is, most telling first.
     private static let zipContents: [(entry: StaticString, kind: FileKind)] = [
-        ("word/", FileKind("a Word document", "application/vnd.openxmlformats-officedocument.wordprocessingml.document")),
+        (
+            "word/",
+            FileKind("a Word document", "application/vnd.openxmlformats-officedocument.wordprocessingml.document")
+        ),
         ("xl/", FileKind("an Excel workbook", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")),
-        ("ppt/", FileKind("a PowerPoint presentation", "application/vnd.openxmlformats-officedocument.presentationml.presentation")),
+        (
+            "ppt/",
+            FileKind(
+                "a PowerPoint presentation", "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+            )
+        ),
         ("application/epub+zip", FileKind("an e-book", "application/epub+zip")),
         ("opendocument.text", FileKind("an OpenDocument text", "application/vnd.oasis.opendocument.text")),
-        ("opendocument.spreadsheet", FileKind("an OpenDocument spreadsheet", "application/vnd.oasis.opendocument.spreadsheet")),
-        ("opendocument.presentation", FileKind("an OpenDocument presentation", "application/vnd.oasis.opendocument.presentation")),
+        (
+            "opendocument.spreadsheet",
+            FileKind("an OpenDocument spreadsheet", "application/vnd.oasis.opendocument.spreadsheet")
+        ),
+        (
+            "opendocument.presentation",
+            FileKind("an OpenDocument presentation", "application/vnd.oasis.opendocument.presentation")
+        ),
     ]
     /// OLE files do not tell what they are at their start.
     private static let oleExtensions: [String: FileKind] = [

@@ -32,7 +32,8 @@ public enum MediaType: String, Sendable, Hashable, CaseIterable {
     ) throws(Failure) -> MediaType {
         guard !head.isEmpty else {
             throw Failure(
-                .invalidArgument, reason: "EMPTY_FILE", "The file is empty.", remedy: "Check the file and upload it again.")
+                .invalidArgument, reason: "EMPTY_FILE", "The file is empty.",
+                remedy: "Check the file and upload it again.")
         }
         let head = UnsafeRawBufferPointer(rebasing: head.prefix(headBytesMax))
         let name = FileNameHint(fileName, declared: declared)

@@ -29,7 +29,8 @@ struct TextSample {
             if index.isMultiple(of: 2) { zeros.even += 1 } else { zeros.odd += 1 }
         }
         let pairs = sample.count / 2
-        return zeros.even * 10 > pairs * 3 && zeros.odd * 20 < pairs || zeros.odd * 10 > pairs * 3 && zeros.even * 20 < pairs
+        return zeros.even * 10 > pairs * 3 && zeros.odd * 20 < pairs
+            || zeros.odd * 10 > pairs * 3 && zeros.even * 20 < pairs
     }
 
     /// Text has no NUL and hardly any other control character; ISO 2022 and terminal logs use ESC.
@@ -44,9 +45,12 @@ struct TextSample {
 
     // MARK: HTML
 
-    private static let htmlStarts = ["<!doctypehtml", "<html", "<head", "<body", "<title", "<meta", "<script", "<style"]
+    private static let htmlStarts = [
+        "<!doctypehtml", "<html", "<head", "<body", "<title", "<meta", "<script", "<style",
+    ]
     private static let htmlBodies = [
-        "<p", "<div", "<h1", "<h2", "<h3", "<table", "<ul", "<ol", "<section", "<article", "<main", "<span", "<br", "<pre", "<a",
+        "<p", "<div", "<h1", "<h2", "<h3", "<table", "<ul", "<ol", "<section", "<article", "<main", "<span", "<br",
+        "<pre", "<a",
     ]
 
     func isHTML(hint: FileNameHint) -> Bool {
@@ -122,7 +126,9 @@ struct TextSample {
         for line in lines.prefix(2000) {
             let content = line.drop { $0 == 0x20 }
             if afterBlank, Self.isHeading(content) { headings += 1 }
-            if content.starts(with: Array("```".utf8)) || Self.holdsLink(content) || Self.isRule(content) { others += 1 }
+            if content.starts(with: Array("```".utf8)) || Self.holdsLink(content) || Self.isRule(content) {
+                others += 1
+            }
             if content.starts(with: Array("- ".utf8)) || content.starts(with: Array("* ".utf8)) { others += 1 }
             afterBlank = content.isEmpty
         }
@@ -135,7 +141,9 @@ struct TextSample {
     }
 
     private static func holdsLink(_ line: ArraySlice<UInt8>) -> Bool {
-        guard let close = line.firstIndex(of: UInt8(ascii: "]")), line[..<close].contains(UInt8(ascii: "[")) else { return false }
+        guard let close = line.firstIndex(of: UInt8(ascii: "]")), line[..<close].contains(UInt8(ascii: "[")) else {
+            return false
+        }
         return line[(close + 1)...].first == UInt8(ascii: "(") && line[(close + 1)...].contains(UInt8(ascii: ")"))
     }
 

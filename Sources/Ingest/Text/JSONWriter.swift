@@ -22,6 +22,11 @@ struct JSONWriter {
         needsComma = true
     }
 
+    mutating func object(_ key: String, _ body: (inout JSONWriter) -> Void) {
+        name(key)
+        object(body)
+    }
+
     mutating func array<Element>(
         _ key: String, _ elements: [Element], _ body: (inout JSONWriter, Element) -> Void
     ) {
@@ -77,5 +82,13 @@ struct JSONWriter {
             }
         }
         bytes.append(UInt8(ascii: "\""))
+    }
+}
+
+extension JSONWriter {
+    mutating func object(_ key: String, _ members: [String: String]) {
+        object(key) { json in
+            for (key, value) in members.sorted(by: { $0.key < $1.key }) { json.member(key, value) }
+        }
     }
 }

@@ -96,26 +96,29 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
     // MARK: Calls
 
-    /// Opens a stream on the loop. `first` goes with the REQUEST frame when it fits; `endStream` says that nothing follows.
+    /// Whether a call can be opened without waiting for another to end.
+    var hasFreeStream: Bool { streams.count < peerStreamsMax }
+
+    /// Opens a stream on the loop, as soon as one is free.
     func open(
         _ path: StaticPath, _ meta: RequestMeta, deadline: MonotonicTime?, first: ByteBuffer?, endStream: Bool,
-        _ opened: @escaping (Result<RPCStream, Failure>) -> Void
+        _ opened: @escaping (Result<RPCStream, any Error>) -> Void
     ) {
-        guard isUsable else {
-            opened(
-                .failure(
-                    Failure(
-                        .unavailable, reason: "CONNECTION_CLOSED", "The connection is closing.", remedy: "Try again.")))
-            return
-        }
-        guard streams.count < peerStreamsMax else {
+        guard hasFreeStream || !isUsable else {
             waiting.append { self.open(path, meta, deadline: deadline, first: first, endStream: endStream, opened) }
             return
         }
-        if let first, first.readableBytes > peerMessageBytesMax {
-            opened(.failure(tooLargeForPeer(first.readableBytes)))
-            return
+        opened(Result { try openNow(path, meta, deadline: deadline, first: first, endStream: endStream) })
+    }
+
+    /// Opens a stream on the loop. `first` goes with the REQUEST frame when it fits; `endStream` says that nothing follows.
+    func openNow(
+        _ path: StaticPath, _ meta: RequestMeta, deadline: MonotonicTime?, first: ByteBuffer?, endStream: Bool
+    ) throws -> RPCStream {
+        guard isUsable else {
+            throw Failure(.unavailable, reason: "CONNECTION_CLOSED", "The connection is closing.", remedy: "Try again.")
         }
+        if let first, first.readableBytes > peerMessageBytesMax { throw tooLargeForPeer(first.readableBytes) }
         let stream = RPCStream(id: nextStream, connection: self)
         nextStream += 2
         streams[stream.id] = stream
@@ -127,8 +130,8 @@ final class ClientConnection: Connection, @unchecked Sendable {
             if fits, let first { $0.writeImmutableBuffer(first) }
         }
         if endStream { stream.closeLocal() }
-        opened(.success(stream))
         if !fits, let first { enqueue(first, endStream: endStream, on: stream, nil) }
+        return stream
     }
 
     override func cancel(_ stream: RPCStream) {

@@ -102,15 +102,12 @@ public final class RPCClient: Sendable {
     }
 
     private func onlyResponse<Response: WireMessage>(of stream: RPCStream) async throws -> Response {
-        let reader = ResponseReader<Response>(stream: stream, lifetime: nil)
-        guard let response = try await reader.next() else {
-            throw Failure(.internalError, reason: "NO_MESSAGE", "The service ended the call without its answer.")
+        let bytes = try await withTaskCancellationHandler {
+            try await stream.answer()
+        } onCancel: {
+            stream.connection.execute { stream.connection.cancel(stream) }
         }
-        // The status comes with or after the answer; a failure there is the outcome.
-        guard try await reader.next() == nil else {
-            throw Failure(.internalError, reason: "TOO_MANY_MESSAGES", "The service sent more than one answer.")
-        }
-        return response
+        return try Response.decode(bytes)
     }
 
     private func open(
@@ -119,12 +116,24 @@ public final class RPCClient: Sendable {
         let (meta, deadline) = try options.requestMeta(clientCredential: "")
         let path = staticPath(method.path)
         let connection = try await connect()
+        // On the loop already, the common case, nothing needs to wait.
+        if connection.loop.inEventLoop, connection.hasFreeStream {
+            return try connection.openNow(path, meta, deadline: deadline, first: first, endStream: endStream)
+        }
+        return try await openLater(connection, path, meta, deadline, first, endStream)
+    }
+
+    /// Opens a stream from another thread, or when the connection has no free one.
+    private func openLater(
+        _ connection: ClientConnection, _ path: StaticPath, _ meta: RequestMeta, _ deadline: MonotonicTime?,
+        _ first: ByteBuffer?, _ endStream: Bool
+    ) async throws -> RPCStream {
         let opened = OpenedStream()
         return try await withTaskCancellationHandler {
-            try await connection.onLoop { (continuation: CheckedContinuation<RPCStream, any Error>) in
+            try await connection.onLoop { (continuation: UnsafeContinuation<RPCStream, any Error>) in
                 connection.open(path, meta, deadline: deadline, first: first, endStream: endStream) { result in
                     if case .success(let stream) = result { opened.set(stream) }
-                    continuation.resume(with: result.mapError { $0 as any Error })
+                    continuation.resume(with: result)
                 }
             }
         } onCancel: {

@@ -75,6 +75,25 @@ struct MessageBinder {
         }
     }
 
+    /// Whether a top-level scalar was set here; `name` is its proto name.
+    func isGiven(_ name: String) -> Bool { given.contains(name) }
+
+    /// Sets a top-level field to a JSON value.
+    mutating func setJSON(_ name: String, _ json: String) throws(JSONProblem) {
+        guard let field = schema.field(name) else { throw schema.unknown(name).at(String(name.prefix(100))) }
+        guard given.insert(field.name).inserted else { throw JSONProblem(.duplicateField, "it is given twice").at(field.name) }
+        var json = json
+        // Typed throws do not pass through withUTF8.
+        let result = json.withUTF8 { bytes -> Result<Void, JSONProblem> in
+            Result { () throws(JSONProblem) in
+                var decoder = MessageDecoder(reader: JSONReader(bytes), arena: arena)
+                try decoder.value(of: field, into: base, depth: 0)
+                try decoder.reader.expectEnd()
+            }
+        }
+        do throws(JSONProblem) { try result.get() } catch { throw error.at(field.name) }
+    }
+
     /// The message in a field, made when it is not there.
     private func child(
         _ field: FieldSchema, _ schema: MessageSchema, _ base: UnsafeMutableRawPointer

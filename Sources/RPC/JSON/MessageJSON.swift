@@ -136,6 +136,10 @@ public enum MessageJSON {
                 }
                 try binder.set(parameter.name, parameter.value, replacing: false)
             }
+            for field in bindings.fields { try binder.setJSON(field.name, field.value) }
+            for value in bindings.defaults where !binder.isGiven(value.name) {
+                try binder.set(value.name, value.value, replacing: false)
+            }
         }
     }
 
@@ -219,6 +223,10 @@ public struct MessageBindings: Sendable {
     public var bodyField: String
     public var path: [Parameter]
     public var query: [Parameter]
+    /// Top-level fields whose value is JSON text.
+    public var fields: [Parameter] = []
+    /// Scalars for top-level fields that nothing else has set.
+    public var defaults: [Parameter] = []
 
     public init(body: ByteBuffer? = nil, bodyField: String = "", path: [Parameter] = [], query: [Parameter] = []) {
         self.body = body

@@ -113,7 +113,9 @@ final class ServerConnection: Connection, @unchecked Sendable {
             try stream.receive(payload, flags: header.flags, counted: false)
         }
         let call = CallContext(
-            trace: meta.trace ?? .root(), requestID: meta.requestID.isEmpty ? UUIDv7().description : meta.requestID,
+            trace: meta.trace ?? .root(using: &loopContext.random),
+            requestID: meta.requestID.isEmpty
+                ? UUIDv7(now: .now(), using: &loopContext.random).description : meta.requestID,
             correlationID: meta.correlationID, credential: meta.credential.isEmpty ? peerCredential : meta.credential,
             deadline: deadline)
         let context = ServerContext(

@@ -1,3 +1,4 @@
+internal import Core
 public import NIOCore
 public import NIOPosix
 internal import Synchronization
@@ -93,9 +94,11 @@ public final class RPCRuntime: Sendable {
 }
 
 /// What belongs to one event loop.
-final class LoopContext: Sendable {
+final class LoopContext: @unchecked Sendable {
     let executor: LoopExecutor
     let deadlines: DeadlineWheel
+    /// For ids of calls that bring none. Confined to the loop.
+    var random = BufferedRandom()
 
     init(loop: any EventLoop) {
         executor = LoopExecutor(loop: loop)

@@ -15,7 +15,7 @@ struct PendingWrite {
     var isMessage = true
     var endStream: Bool
     /// nil when nobody waits.
-    var continuation: CheckedContinuation<Void, any Error>?
+    var continuation: UnsafeContinuation<Void, any Error>?
 }
 
 /// One call on one connection, either end. Confined to the connection's loop, which is what makes it safe to share.
@@ -25,7 +25,9 @@ final class RPCStream: DeadlineEntry, @unchecked Sendable {
     // Inbound: messages that are complete, the one that is not, and who waits for the next.
     private var inbound = Fifo<InboundMessage>()
     private var partial: ByteBuffer?
-    private var reader: CheckedContinuation<ByteBuffer?, any Error>?
+    private var reader: UnsafeContinuation<ByteBuffer?, any Error>?
+    /// Waits for the end of a call that has exactly one answer.
+    private var answerReader: UnsafeContinuation<ByteBuffer, any Error>?
     private var receiveWindow: ReceiveWindow
     /// The peer will send no more messages.
     private(set) var remoteClosed = false
@@ -45,8 +47,6 @@ final class RPCStream: DeadlineEntry, @unchecked Sendable {
     // Client side.
     var headers = Metadata()
     var serverMicroseconds: UInt64 = 0
-    /// Called once when the stream ends, with its outcome.
-    var onEnd: ((RPCStream, Result<Void, Failure>) -> Void)?
 
     init(id: UInt32, connection: Connection) {
         self.id = id
@@ -121,7 +121,7 @@ final class RPCStream: DeadlineEntry, @unchecked Sendable {
 
     /// The next message; nil after the last. One reader at a time.
     func next(isolation: isolated (any Actor)? = #isolation) async throws -> ByteBuffer? {
-        try await connection.onLoop { [self] (continuation: CheckedContinuation<ByteBuffer?, any Error>) in
+        try await connection.onLoop { [self] (continuation: UnsafeContinuation<ByteBuffer?, any Error>) in
             if let message = inbound.removeFirst() {
                 giveBack(message.credit)
                 continuation.resume(returning: message.bytes)
@@ -138,6 +138,33 @@ final class RPCStream: DeadlineEntry, @unchecked Sendable {
         }
     }
 
+    /// The one message of a call that has exactly one answer, once the call has ended well. One suspension for the whole wait.
+    func answer() async throws -> ByteBuffer {
+        try await connection.onLoop { [self] (continuation: UnsafeContinuation<ByteBuffer, any Error>) in
+            answerReader = continuation
+            if ended != nil { finishAnswer() }
+        }
+    }
+
+    private func finishAnswer() {
+        guard let ended, let answerReader else { return }
+        self.answerReader = nil
+        if case .failure(let failure) = ended {
+            discardInbound()
+            answerReader.resume(throwing: failure)
+        } else if inbound.count == 1, let message = inbound.removeFirst() {
+            giveBack(message.credit)
+            answerReader.resume(returning: message.bytes)
+        } else {
+            let count = inbound.count
+            discardInbound()
+            answerReader.resume(
+                throwing: Failure(
+                    .internalError, reason: "NOT_ONE_MESSAGE",
+                    "The service answered with \(count) messages instead of one."))
+        }
+    }
+
     /// The reading task was cancelled while it waited.
     func interruptReader() {
         guard let reader else { return }
@@ -149,7 +176,7 @@ final class RPCStream: DeadlineEntry, @unchecked Sendable {
 
     /// Sends one message, or only the end of the stream when `bytes` is nil; returns when windows and socket have taken it.
     func send(_ bytes: ByteBuffer?, endStream: Bool) async throws {
-        try await connection.onLoop { [self] (continuation: CheckedContinuation<Void, any Error>) in
+        try await connection.onLoop { [self] (continuation: UnsafeContinuation<Void, any Error>) in
             if let refusal = refusalToSend() {
                 continuation.resume(throwing: refusal)
                 return
@@ -187,9 +214,7 @@ final class RPCStream: DeadlineEntry, @unchecked Sendable {
             case .failure(let failure): reader.resume(throwing: failure)
             }
         }
-        let onEnd = self.onEnd
-        self.onEnd = nil
-        onEnd?(self, outcome)
+        finishAnswer()
     }
 
     /// Drops messages nobody will take, giving their credit back to the connection.

@@ -110,7 +110,9 @@ public struct SentenceSplitter: Sendable {
         guard index < block.upperBound else { return nil }
         switch text[index] {
         case UInt8(ascii: "."), UInt8(ascii: "!"), UInt8(ascii: "?"): return 1
-        default: return isWideTerminator(at: index, in: block, of: text) || has("…", at: index, in: block, of: text) ? 3 : nil
+        default:
+            return isWideTerminator(at: index, in: block, of: text) || has("…", at: index, in: block, of: text)
+                ? 3 : nil
         }
     }
 

@@ -59,7 +59,8 @@ public final class LexicalIndex: Sendable {
                 guard sequence > next.sequence || sequence == next.sequence && changes.isEmpty else {
                     throw Failure(
                         .failedPrecondition, reason: "SEQUENCE_BEHIND",
-                        "The search index is at sequence \(next.sequence) and cannot apply changes through \(sequence).")
+                        "The search index is at sequence \(next.sequence) and cannot apply changes through \(sequence)."
+                    )
                 }
                 if next.memoryChunks >= options.memoryChunksMax || next.memoryBytes >= options.memoryBytesMax {
                     next = try flush(next, &writer)

@@ -28,8 +28,11 @@ extension Array where Element == UInt8 {
 
     /// A string with its length before it.
     mutating func append(string: String) {
-        append(varint: UInt32(string.utf8.count))
-        append(contentsOf: string.utf8)
+        var string = string
+        string.withUTF8 { bytes in
+            append(varint: UInt32(bytes.count))
+            append(contentsOf: bytes)
+        }
     }
 }
 

@@ -59,7 +59,8 @@ struct SegmentBuilder: ~Copyable {
                 let length = analyze(chunk, number: writer.chunkCount)
                 Self.encode(chunk, into: &entry)
                 let fields = ChunkFields(
-                    id: chunk.id, span: chunk.span, page: UInt32(clamping: chunk.page), hash: chunk.hash, length: length)
+                    id: chunk.id, span: chunk.span, page: UInt32(clamping: chunk.page), hash: chunk.hash, length: length
+                )
                 try entry.withUnsafeBytes { try writer.add(chunk: fields, stored: $0) }
             }
         }

@@ -124,7 +124,8 @@ struct SegmentWriter: ~Copyable {
         lengthSum += UInt64(chunk.length)
         let count = documents.withUnsafeBytes { $0.loadUnaligned(fromByteOffset: openDocument, as: UInt32.self) }
         documents.withUnsafeMutableBytes {
-            $0.storeBytes(of: (UInt32(littleEndian: count) + 1).littleEndian, toByteOffset: openDocument, as: UInt32.self)
+            $0.storeBytes(
+                of: (UInt32(littleEndian: count) + 1).littleEndian, toByteOffset: openDocument, as: UInt32.self)
         }
     }
 

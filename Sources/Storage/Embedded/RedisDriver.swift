@@ -1,3 +1,4 @@
+import CHiredis
 import Core
 import Glibc
 

@@ -22,7 +22,8 @@ extension JobQueue {
         if let row = rows.first { return try JobTransition(row) }
         guard let job = try load([id], on: connection).first else { throw notFound(id) }
         throw Failure(
-            .failedPrecondition, reason: "JOB_ENDED", "Job \(id) cannot be cancelled: it has ended (\(job.state.rawValue)).")
+            .failedPrecondition, reason: "JOB_ENDED",
+            "Job \(id) cannot be cancelled: it has ended (\(job.state.rawValue)).")
     }
 
     /// Puts a job that ended without full success back into the queue, with all its attempts. Throws NOT_FOUND, or
@@ -38,7 +39,8 @@ extension JobQueue {
         if let row = rows.first { return try JobTransition(row) }
         guard let job = try load([id], on: connection).first else { throw notFound(id) }
         throw Failure(
-            .failedPrecondition, reason: "JOB_NOT_RETRYABLE", "Job \(id) cannot be retried: it is \(job.state.rawValue).",
+            .failedPrecondition, reason: "JOB_NOT_RETRYABLE",
+            "Job \(id) cannot be retried: it is \(job.state.rawValue).",
             remedy: "Only failed, dead, partial and cancelled jobs can be retried.")
     }
 
@@ -73,7 +75,8 @@ extension JobQueue {
             FROM silent WHERE jobs.id = silent.id RETURNING jobs.id, jobs.kind, jobs.state
             """, [.int(batchMax)]
         ).map(JobTransition.init)
-        return JobSweep(requeued: transitions.filter { $0.state == .queued }, dead: transitions.filter { $0.state == .dead })
+        return JobSweep(
+            requeued: transitions.filter { $0.state == .queued }, dead: transitions.filter { $0.state == .dead })
     }
 
     /// `sweep` in a transaction of its own, announced, with a wake-up when there is work; also publishes the queue's size.
@@ -120,7 +123,8 @@ extension JobQueue {
             let isDue = job.runAt <= (try counts[2].one().time(0))
             return JobExplanation(
                 job: job, ahead: job.state == .queued && isDue ? ahead : nil, running: try counts[1].one().int(0),
-                nextAttempt: job.state == .queued ? job.runAt : nil, summary: Self.summary(of: job, ahead: isDue ? ahead : nil))
+                nextAttempt: job.state == .queued ? job.runAt : nil,
+                summary: Self.summary(of: job, ahead: isDue ? ahead : nil))
         }
     }
 
@@ -129,7 +133,8 @@ extension JobQueue {
         switch job.state {
         case .queued:
             guard let ahead else {
-                return "Attempt \(job.attempt) of \(job.attemptsMax) failed; the next is at \(job.runAt.rfc3339).\(last)"
+                return
+                    "Attempt \(job.attempt) of \(job.attemptsMax) failed; the next is at \(job.runAt.rfc3339).\(last)"
             }
             return ahead == 0 ? "Next in the queue.\(last)" : "\(ahead) jobs are ahead in the queue.\(last)"
         case .running:

@@ -15,7 +15,8 @@ extension JobQueue {
         _ jobs: [NewJob], on connection: isolated PostgresConnection
     ) throws -> [(id: UUIDv7, alreadyExisted: Bool)] {
         for job in jobs {
-            guard (job.idempotencyKey?.utf8.count ?? 1) <= NewJob.idempotencyKeyBytesMax, job.idempotencyKey != "" else {
+            guard (job.idempotencyKey?.utf8.count ?? 1) <= NewJob.idempotencyKeyBytesMax, job.idempotencyKey != ""
+            else {
                 throw Failure.invalid(
                     field: "idempotency_key", "must have 1 to \(NewJob.idempotencyKeyBytesMax) bytes")
             }

@@ -91,7 +91,9 @@ final class JobEvents: Sendable {
         }
         guard starts else { return }
         do {
-            let waiter = try RedisWaiter(address, streams: [wakeStream, changeStream]) { [weak self] in self?.received($0) }
+            let waiter = try RedisWaiter(address, streams: [wakeStream, changeStream]) { [weak self] in
+                self?.received($0)
+            }
             state.withLock { $0.waiter = waiter }
         } catch {
             Logger(label: "acp.jobs").warning("jobs are polled only", metadata: ["error": "\(error)"])

@@ -82,7 +82,8 @@ extension JobQueue {
                     FROM held WHERE jobs.id = held.id
                     """,
                     [
-                        ids, fencing, .textArray(beats.map(\.progress?.stage)), .int64Array(beats.map(\.progress?.done)),
+                        ids, fencing, .textArray(beats.map(\.progress?.stage)),
+                        .int64Array(beats.map(\.progress?.done)),
                         .int64Array(beats.map(\.progress?.total)), .double(Double(Self.leaseSeconds)),
                     ]
                 ),
@@ -159,7 +160,8 @@ extension JobQueue {
             ])
         guard let row = rows.first else {
             throw Failure(
-                .aborted, reason: leaseLost, "The worker no longer holds job \(lease.jobID): its failure was not recorded.")
+                .aborted, reason: leaseLost,
+                "The worker no longer holds job \(lease.jobID): its failure was not recorded.")
         }
         return try JobTransition(row)
     }

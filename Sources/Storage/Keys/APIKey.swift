@@ -1,5 +1,5 @@
-internal import Crypto
 internal import Core
+internal import Crypto
 
 /// The text of an API key: `acp_<environment>_<30 base62><6 base62 checksum>`.
 ///
@@ -35,7 +35,8 @@ public struct APIKey: Sendable, Hashable {
     public init?(_ text: some StringProtocol) {
         let bytes = Array(text.utf8)
         let tail = Self.secretCharacters + Self.checksumCharacters
-        guard bytes.starts(with: "acp_".utf8), bytes.count <= 5 + Self.environmentBytesMax + tail, bytes.count > 5 + tail,
+        guard bytes.starts(with: "acp_".utf8), bytes.count <= 5 + Self.environmentBytesMax + tail,
+            bytes.count > 5 + tail,
             bytes[bytes.count - tail - 1] == UInt8(ascii: "_")
         else { return nil }
         guard Self.isEnvironment(bytes[4..<(bytes.count - tail - 1)]) else { return nil }
@@ -59,7 +60,8 @@ public struct APIKey: Sendable, Hashable {
 
     /// Compares in constant time.
     func matches(_ stored: [UInt8], pepper: [UInt8]) -> Bool {
-        HMAC<SHA256>.isValidAuthenticationCode(stored, authenticating: Array(text.utf8), using: SymmetricKey(data: pepper))
+        HMAC<SHA256>.isValidAuthenticationCode(
+            stored, authenticating: Array(text.utf8), using: SymmetricKey(data: pepper))
     }
 
     private static func isEnvironment(_ bytes: some Collection<UInt8>) -> Bool {

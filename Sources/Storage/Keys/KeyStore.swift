@@ -106,7 +106,8 @@ public final class KeyStore: Sendable {
         }
         guard !rows.isEmpty else {
             throw Failure(
-                .notFound, reason: "KEY_NOT_FOUND", "There is no API key \(publicID).", remedy: "List the keys to see them.")
+                .notFound, reason: "KEY_NOT_FOUND", "There is no API key \(publicID).",
+                remedy: "List the keys to see them.")
         }
         // Here it stops at once.
         proofs.withLock { $0.removeAll() }
@@ -178,7 +179,8 @@ extension KeyStore {
         let principal = Principal(id: try row.uuid(0), name: name, role: try Self.role(try row.text(1)))
         guard principal.role == role else {
             throw Failure(
-                .alreadyExists, reason: "PRINCIPAL_ROLE", "\(name) exists with the role \(principal.role.name), not \(role.name).",
+                .alreadyExists, reason: "PRINCIPAL_ROLE",
+                "\(name) exists with the role \(principal.role.name), not \(role.name).",
                 remedy: "Use another name, or ask for a key with the role they have.")
         }
         try connection.execute(

@@ -29,7 +29,9 @@ public struct Pepper: Sendable {
         defer { close(descriptor) }
         var information = stat()
         guard fstat(descriptor, &information) == 0 else { throw unusable(path, "cannot be examined") }
-        guard information.st_mode & 0o077 == 0 else { throw unusable(path, "can be read by other users; its mode must be 0600") }
+        guard information.st_mode & 0o077 == 0 else {
+            throw unusable(path, "can be read by other users; its mode must be 0600")
+        }
         var bytes = [UInt8](repeating: 0, count: byteCount + 1)
         let count = read(descriptor, &bytes, bytes.count)
         guard count == byteCount else { throw unusable(path, "does not have exactly \(byteCount) bytes") }
@@ -51,7 +53,9 @@ public struct Pepper: Sendable {
         guard write(descriptor, bytes, byteCount) == byteCount, fsync(descriptor) == 0 else {
             throw unusable(path, "cannot be written (error \(errno))")
         }
-        guard link(temporary, path) == 0 || errno == EEXIST else { throw unusable(path, "cannot be made (error \(errno))") }
+        guard link(temporary, path) == 0 || errno == EEXIST else {
+            throw unusable(path, "cannot be made (error \(errno))")
+        }
     }
 
     private static func unusable(_ path: String, _ why: String) -> Failure {

@@ -70,7 +70,8 @@ final class ConnectionPool: Sendable {
     }
 
     private static let closed = Failure(
-        .unavailable, reason: DatabaseReason.unavailable, "The database connections are closed: the service is stopping.")
+        .unavailable, reason: DatabaseReason.unavailable,
+        "The database connections are closed: the service is stopping.")
 
     private func open() async throws -> PostgresConnection {
         do {

@@ -55,7 +55,8 @@ public final class Database: Sendable {
         while true {
             do {
                 return try await lend(isolation, body)
-            } catch let failure as Failure where failure.isTransactionConflict && attempt < Self.transactionAttemptsMax {
+            } catch let failure as Failure where failure.isTransactionConflict && attempt < Self.transactionAttemptsMax
+            {
                 try await Task.sleep(for: .milliseconds(Int.random(in: 1...(10 << attempt))))
                 attempt += 1
             }

@@ -7,7 +7,7 @@ internal import Core
 struct PoolState<Connection, Waiter> {
     enum Acquired {
         case use(Connection)
-        /// The caller opens a connection itself; `opened` slots were reserved for it.
+        /// The caller opens a connection itself; its slot is reserved.
         case open
         case wait
         case closed

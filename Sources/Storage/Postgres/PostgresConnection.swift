@@ -71,7 +71,9 @@ public actor PostgresConnection {
     /// The first that fails ends the batch and is thrown.
     public func pipeline(_ statements: [(StaticString, [SQLValue])]) throws -> [Rows] {
         guard statements.count <= Self.pipelineStatementsMax else {
-            throw Failure(.internalError, reason: "PIPELINE_SIZE", "A batch had more than \(Self.pipelineStatementsMax) statements.")
+            throw Failure(
+                .internalError, reason: "PIPELINE_SIZE",
+                "A batch had more than \(Self.pipelineStatementsMax) statements.")
         }
         try requireUsable()
         if prepared.count >= Self.preparedStatementsMax {
@@ -157,7 +159,7 @@ public actor PostgresConnection {
         let results: [ResultHandle]
         do {
             results = try exchange([.plain("COMMIT")])
-        } catch where isBroken {
+        } catch  where isBroken {
             throw Failure.commitUnknown()
         }
         // COMMIT of a failed transaction "succeeds" by rolling back.

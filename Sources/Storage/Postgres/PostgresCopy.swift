@@ -96,7 +96,10 @@ extension PostgresConnection {
         try requireUsable()
         guard PQexitPipelineMode(handle.raw) == 1 else { throw lost() }
         let outcome = Result {
-            guard (sql + [0]).withUnsafeBytes({ PQsendQuery(handle.raw, $0.baseAddress?.assumingMemoryBound(to: CChar.self)) }) == 1
+            guard
+                (sql + [0]).withUnsafeBytes({
+                    PQsendQuery(handle.raw, $0.baseAddress?.assumingMemoryBound(to: CChar.self))
+                }) == 1
             else { throw lost() }
             _ = try finish()
         }

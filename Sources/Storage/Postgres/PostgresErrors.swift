@@ -105,7 +105,9 @@ struct ServerError {
             let isDisk = sqlState == "53100"
             return Failure(
                 .resourceExhausted, reason: isDisk ? DatabaseReason.diskFull : "DATABASE_RESOURCES",
-                isDisk ? "The disk of the database is full; nothing was stored." : "PostgreSQL ran out of memory or a limit.",
+                isDisk
+                    ? "The disk of the database is full; nothing was stored."
+                    : "PostgreSQL ran out of memory or a limit.",
                 remedy: isDisk ? "Free space on the volume of the data directory, then try again." : "Try again later.")
         case "22":
             return Failure(
@@ -113,7 +115,8 @@ struct ServerError {
                 "The database refused a value: out of range, or text that is not valid UTF-8 without U+0000.")
         case "25":
             return Failure(
-                .unavailable, reason: "DATABASE_READ_ONLY", "PostgreSQL refused the change in this transaction (\(sqlState)).",
+                .unavailable, reason: "DATABASE_READ_ONLY",
+                "PostgreSQL refused the change in this transaction (\(sqlState)).",
                 remedy: "Check that the database URL names the primary, not a standby.")
         case "42":
             return Failure(
@@ -128,7 +131,8 @@ struct ServerError {
                 .dataLoss, reason: "SQL_\(sqlState)", "PostgreSQL reports an internal error or damaged data.",
                 remedy: "Look into PostgreSQL's log and run `acp kb fsck`.")
         default:
-            return Failure(.internalError, reason: "SQL_\(sqlState)", "A database statement failed with SQLSTATE \(sqlState).")
+            return Failure(
+                .internalError, reason: "SQL_\(sqlState)", "A database statement failed with SQLSTATE \(sqlState).")
         }
     }
 }

@@ -26,7 +26,8 @@ public struct Rows: Sendable, RandomAccessCollection {
     /// The only row of a statement that returns exactly one. Throws INTERNAL for any other number.
     public func one() throws -> Row {
         guard count == 1 else {
-            throw Failure(.internalError, reason: "ROW_COUNT", "A statement returned \(count) rows where one was expected.")
+            throw Failure(
+                .internalError, reason: "ROW_COUNT", "A statement returned \(count) rows where one was expected.")
         }
         return self[0]
     }
@@ -134,7 +135,8 @@ public struct Row: Sendable {
 extension Row {
     private func field(_ column: Int) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(
-            start: PQgetvalue(result.raw, index, Int32(column)), count: Int(PQgetlength(result.raw, index, Int32(column))))
+            start: PQgetvalue(result.raw, index, Int32(column)),
+            count: Int(PQgetlength(result.raw, index, Int32(column))))
     }
 
     private func check(_ column: Int, _ types: [UInt32]) throws {

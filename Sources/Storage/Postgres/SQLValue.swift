@@ -163,7 +163,9 @@ extension [UInt8] {
     }
 
     mutating func patch(bigEndian value: Int32, at offset: Int) {
-        Swift.withUnsafeBytes(of: value.bigEndian) { for (index, byte) in $0.enumerated() { self[offset + index] = byte } }
+        Swift.withUnsafeBytes(of: value.bigEndian) {
+            for (index, byte) in $0.enumerated() { self[offset + index] = byte }
+        }
     }
 }
 

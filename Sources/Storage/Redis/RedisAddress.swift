@@ -57,7 +57,9 @@ public enum RedisAddress: Sendable, Hashable {
     }
 
     private static func databaseNumber(_ text: Substring) throws -> Int {
-        guard let number = Int(text), (0...16_383).contains(number) else { throw refused("the database is not a number") }
+        guard let number = Int(text), (0...16_383).contains(number) else {
+            throw refused("the database is not a number")
+        }
         return number
     }
 

@@ -98,7 +98,9 @@ public final class RedisClient: Sendable {
             batchSize.record(Int64(batch.count))
             do {
                 // A server that restarted has closed the connection: notice it before a command is lost in it.
-                if connection?.isStale ?? true { connection = try RedisConnection(configuration.address, timeout: timeout) }
+                if connection?.isStale ?? true {
+                    connection = try RedisConnection(configuration.address, timeout: timeout)
+                }
                 if backoff.succeeded() { log.info("redis connected") }
                 queue.update { $0.refusedUntil = nil }
             } catch {

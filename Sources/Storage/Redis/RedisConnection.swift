@@ -76,7 +76,9 @@ final class RedisConnection {
 
     private func unavailable() -> Failure {
         // After a timeout hiredis reports EAGAIN, whose text says nothing.
-        if context.pointee.err == REDIS_ERR_IO, errno == EAGAIN { return .redisUnavailable("it did not answer in time") }
+        if context.pointee.err == REDIS_ERR_IO, errno == EAGAIN {
+            return .redisUnavailable("it did not answer in time")
+        }
         let message = withUnsafeBytes(of: context.pointee.errstr) { buffer in
             String(decoding: buffer.prefix { $0 != 0 }, as: UTF8.self)
         }

@@ -70,7 +70,9 @@ public final class RedisWaiter: Sendable {
     /// Where to start: naming the last entry, not `$`, so that nothing between two reads is missed.
     private static func lastEntry(of stream: String, on connection: RedisConnection) throws -> [UInt8] {
         try connection.append(["XREVRANGE", RedisArgument(stream), "+", "-", "COUNT", "1"])
-        guard let entries = try connection.reply().array else { throw Failure.redisUnavailable("XREVRANGE was refused") }
+        guard let entries = try connection.reply().array else {
+            throw Failure.redisUnavailable("XREVRANGE was refused")
+        }
         guard let entry = entries.first?.array, case .bytes(let id)? = entry.first else { return Array("0-0".utf8) }
         return id
     }

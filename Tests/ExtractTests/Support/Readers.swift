@@ -17,7 +17,9 @@ enum Readers {
         }
     }()
 
-    static func read(_ bytes: [UInt8], as mediaType: MediaType, limits: ExtractLimits? = nil) async throws -> ExtractedContent {
+    static func read(_ bytes: [UInt8], as mediaType: MediaType, limits: ExtractionLimits? = nil) async throws
+        -> ExtractedContent
+    {
         try await pool.get().extract(.bytes(bytes), mediaType: mediaType, limits: limits)
     }
 
@@ -26,7 +28,9 @@ enum Readers {
     }
 
     /// The failure that reading ends with, or nil when it succeeds.
-    static func failure(_ bytes: [UInt8], as mediaType: MediaType, limits: ExtractLimits? = nil) async throws -> Failure? {
+    static func failure(_ bytes: [UInt8], as mediaType: MediaType, limits: ExtractionLimits? = nil) async throws
+        -> Failure?
+    {
         do {
             _ = try await read(bytes, as: mediaType, limits: limits)
             return nil

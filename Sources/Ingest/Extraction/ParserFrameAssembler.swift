@@ -3,7 +3,7 @@ internal import Core
 /// Puts a parser's output together: bytes as they arrive in, one document out. No I/O.
 ///
 /// The output is not trusted: a parser that was taken over may write anything. Everything it can get through is text.
-struct ExtractFrameAssembler {
+struct ParserFrameAssembler {
     /// A block's text and what belongs to it, in bytes.
     static let frameBytesMax = 1 << 20
     private static let propertiesMax = 64
@@ -20,14 +20,14 @@ struct ExtractFrameAssembler {
     }
 
     private let mediaType: MediaType
-    private let limits: ExtractLimits
+    private let limits: ExtractionLimits
     private var state = State.start
     private var content: ExtractedContent
     private var pageCount = 0
     private var buffer: [UInt8] = []
     private var receivedBytes: UInt64 = 0
 
-    init(mediaType: MediaType, limits: ExtractLimits) {
+    init(mediaType: MediaType, limits: ExtractionLimits) {
         self.mediaType = mediaType
         self.limits = limits
         content = ExtractedContent(mediaType: mediaType)
@@ -60,7 +60,7 @@ struct ExtractFrameAssembler {
         if start > 0 { buffer.removeFirst(start) }
     }
 
-    private mutating func take(_ frame: ExtractFrame) throws(Failure) {
+    private mutating func take(_ frame: ParserFrame) throws(Failure) {
         switch (state, frame) {
         case (.start, .document(let head, let pages)):
             guard head.mediaType == mediaType, head.properties.count <= Self.propertiesMax else {
@@ -82,7 +82,8 @@ struct ExtractFrameAssembler {
             content.blocks.append(block)
         case (.reading, .drop(let drop)): content.drops.append(drop)
         case (.reading, .end(let blocks, let textBytes, let directionControls)):
-            guard blocks == content.blocks.count, textBytes == content.textBytes, content.pages.count == pageCount else {
+            guard blocks == content.blocks.count, textBytes == content.textBytes, content.pages.count == pageCount
+            else {
                 throw Self.invalid("counts that do not agree")
             }
             content.directionControls = directionControls
@@ -94,8 +95,10 @@ struct ExtractFrameAssembler {
     }
 
     /// The document, once the parser has ended.
-    func finish(_ report: ExtractReport, cpuSeconds: UInt32) throws(Failure) -> ExtractedContent {
-        try report.check(limits: limits, cpuSeconds: cpuSeconds)
+    func finish(_ report: ParserReport, originalBytes: Int) throws(Failure) -> ExtractedContent {
+        try report.check(
+            memoryBytes: limits.memoryBytes(byteCount: originalBytes),
+            cpuSeconds: limits.cpuSeconds(byteCount: originalBytes))
         switch state {
         case .failed(let reason, let message): throw .refusedByParser(reason: reason, message: message)
         case .ended where buffer.isEmpty: return content.titled()
@@ -105,7 +108,8 @@ struct ExtractFrameAssembler {
 
     private static func invalid(_ what: String) -> Failure {
         Failure(
-            .internalError, reason: "PARSER_OUTPUT_INVALID", "The document's parser wrote what it must not write: \(what).",
+            .internalError, reason: "PARSER_OUTPUT_INVALID",
+            "The document's parser wrote what it must not write: \(what).",
             remedy: "Report this with the document, if you can.")
     }
 }

@@ -1,6 +1,10 @@
 /// What reading one document may use.
-public struct ExtractLimits: Sendable, Hashable {
-    /// Mapped memory of the parser, in bytes.
+public struct ExtractionLimits: Sendable, Hashable {
+    /// Mapped memory of the parser of any document, in bytes.
+    public var memoryBytesBase: UInt64 = 512 << 20
+    /// More of it for each byte of the original.
+    public var memoryBytesPerByte: UInt64 = 16
+    /// For the largest document, in bytes.
     public var memoryBytesMax: UInt64 = 1 << 30
     /// CPU time for any document, in seconds.
     public var cpuSecondsBase: UInt32 = 8
@@ -18,6 +22,12 @@ public struct ExtractLimits: Sendable, Hashable {
     public var nestingMax: UInt32 = 512
 
     public init() {}
+
+    /// The memory for an original of `byteCount` bytes, in bytes.
+    public func memoryBytes(byteCount: Int) -> UInt64 {
+        let (more, overflow) = UInt64(max(0, byteCount)).multipliedReportingOverflow(by: memoryBytesPerByte)
+        return overflow ? memoryBytesMax : min(memoryBytesMax, memoryBytesBase + min(more, memoryBytesMax))
+    }
 
     /// The CPU time for an original of `byteCount` bytes, in seconds.
     public func cpuSeconds(byteCount: Int) -> UInt32 {

@@ -1,0 +1,16 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// A package of its own: nobody who builds the product builds its benchmarks.
+let package = Package(
+    name: "benchmarks",
+    dependencies: [.package(name: "analyst-copilot", path: "..")],
+    targets: [
+        .executableTarget(
+            name: "RPCBench",
+            dependencies: [.product(name: "RPC", package: "analyst-copilot")],
+            swiftSettings: [
+                .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+            ])
+    ]
+)

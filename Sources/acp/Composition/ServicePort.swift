@@ -1,0 +1,74 @@
+internal import Core
+internal import Logging
+internal import NIOCore
+internal import Platform
+internal import RPC
+internal import Storage
+
+/// The services that a process can run.
+enum ServiceName: String, CaseIterable, Sendable {
+    case ingest, agents, gateway, worker
+
+    /// Where it listens; nil for the worker, which nobody calls.
+    var address: (host: ConfigKey<String>, port: ConfigKey<Int>)? {
+        switch self {
+        case .ingest: (.ingestHost, .ingestPort)
+        case .agents: (.agentsHost, .agentsPort)
+        case .gateway: (.gatewayHost, .gatewayPort)
+        case .worker: nil
+        }
+    }
+}
+
+/// One port of the process: ACP/1 by `router`, HTTP by `http`, health and metrics by both.
+struct ServicePort: Sendable {
+    let name: ServiceName
+    let server: RPCServer
+    let health: HealthRegistry
+
+    /// - Parameters:
+    ///   - http: takes over HTTP connections; nil for the operator surface alone.
+    init(
+        _ name: ServiceName, runtime: RPCRuntime, router: ServiceRouter, health: HealthRegistry, keys: KeyStore?,
+        configuration: Configuration, http: (@Sendable (any Channel) throws -> Void)? = nil
+    ) {
+        self.name = name
+        self.health = health
+        var router = router
+        let services = Set(router.services)
+        OperatorRoutes.healthServer(health, services: services).register(in: &router)
+        var settings = RPCServer.Configuration()
+        settings.limits.frameBytesMax = configuration[.rpcFrameBytesMax]
+        settings.limits.messageBytesMax = configuration[.rpcMessageBytesMax]
+        settings.limits.streamsMax = configuration[.rpcStreamsMax]
+        settings.limits.keepaliveSeconds = max(1, Int(configuration[.rpcKeepalive].components.seconds))
+        settings.instance = name.rawValue
+        settings.build = BuildInformation.version
+        settings.allowsInsecure = configuration[.rpcInsecureAllow]
+        settings.authenticator = keys.map(KeyAuthenticator.init)
+        settings.interceptors = [
+            CallObserver(service: name.rawValue, logger: Logger(label: "\(name.rawValue).rpc"))
+        ]
+        let operators = OperatorSurface(routes: OperatorRoutes.all(health))
+        settings.httpFallback = http ?? { try operators.configure($0) }
+        server = RPCServer(runtime: runtime, router: router, configuration: settings)
+    }
+
+    /// Listens and returns `host:port` as clients reach it.
+    /// - Throws: `Failure` PORT_TAKEN naming the port and what to do.
+    func listen(_ configuration: Configuration) async throws -> String {
+        guard let address = name.address else { preconditionFailure("\(name) has no port") }
+        let host = configuration[address.host]
+        let port = configuration[address.port]
+        do {
+            let bound = try await server.start(host: host, port: port)
+            let shown = host.contains(":") ? "[\(host)]" : host
+            return "\(shown):\(bound.port ?? port)"
+        } catch let failure as Failure where failure.reason == "CANNOT_LISTEN" {
+            throw Failure(
+                .failedPrecondition, reason: "PORT_TAKEN",
+                "Port \(port) of the \(name.rawValue) service cannot be used. \(failure.message)",
+                remedy: "Stop what uses it, choose another with --\(name.rawValue)-port, or move all with --port-offset.")
+        }
+    }
+}
