@@ -3,6 +3,7 @@ internal import CLI
 internal import CProcess
 internal import Core
 internal import Glibc
+internal import Platform
 internal import Storage
 
 struct DownCommand: AsyncParsableCommand {
@@ -56,7 +57,10 @@ struct DownCommand: AsyncParsableCommand {
             try await Task.sleep(for: .milliseconds(20))
         }
         throw Failure(
-            .failedPrecondition, reason: "STILL_RUNNING", "The process \(pid) was told to stop and still runs after \(Self.stopSecondsMax) s.",
-            remedy: "Look into \(directory)/logs/acp.jsonl; end it with `kill -9 \(pid)` if it must go: nothing acknowledged is lost.")
+            .failedPrecondition, reason: "STILL_RUNNING",
+            "The process \(pid) was told to stop and still runs after \(Self.stopSecondsMax) s.",
+            remedy:
+                "Look into \(directory)/logs/acp.jsonl; end it with `kill -9 \(pid)` if it must go: nothing acknowledged is lost."
+        )
     }
 }

@@ -1,4 +1,5 @@
 import Core
+import Gateway
 import Testing
 
 @Suite struct PageAndOperators {
@@ -52,7 +53,7 @@ import Testing
     }
 
     @Test func theOtherProfileLeavesOneHeaderOut() async throws {
-        try await TestSystem.run({ $0.headerProfile = .owasp }) { system in
+        try await TestSystem.run(.with { $0.headerProfile = .owasp }) { system in
             let answer = try await system.send("GET", "/v1/health", key: nil)
             #expect(answer["x-xss-protection"] == nil)
             #expect(answer["x-frame-options"] == "DENY")

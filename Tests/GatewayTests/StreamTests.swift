@@ -1,4 +1,5 @@
 import Core
+import Gateway
 import Testing
 
 @Suite struct Streams {
@@ -78,7 +79,7 @@ import Testing
     }
 
     @Test func quietStreamsAreKeptAliveAndEndWithTheirClient() async throws {
-        try await TestSystem.run({ $0.keepAliveSeconds = 0.05 }) { system in
+        try await TestSystem.run(.with { $0.keepAliveSeconds = 0.05 }) { system in
             let connection = try await system.connect()
             try await connection.send(TestSystem.request("GET", "/v1/jobs/quiet:watch", ["Accept": "text/event-stream"]))
             _ = try await connection.read { $0.hasSuffix("\n\n") && $0.contains(": keep-alive") }

@@ -1,15 +1,15 @@
 import Core
+import Gateway
 import Testing
 
 @Suite struct Strictness {
     private static let get = "GET /v1/health HTTP/1.1\r\n"
     private static let post = "POST /v1/search HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nX-API-Key: admin-key\r\n"
 
-    struct Case: Sendable, CustomTestStringConvertible {
+    private struct Case {
         let name: String
         let bytes: String
-        var status = 400
-        var testDescription: String { name }
+        let status: Int
 
         init(_ name: String, _ bytes: String, _ status: Int = 400) {
             self.name = name
@@ -18,7 +18,7 @@ import Testing
         }
     }
 
-    static let refused: [Case] = [
+    private static let refused: [Case] = [
         Case("no host", get + "\r\n"),
         Case("two hosts", get + "Host: a\r\nHost: a\r\n\r\n"),
         Case("bad host", get + "Host: a b\r\n\r\n"),
@@ -64,7 +64,6 @@ import Testing
         Case("version with a letter", "GET /v1/health HTTP/1.x\r\nHost: h\r\n\r\n"),
         Case("version 2", "GET /v1/health HTTP/2.0\r\nHost: h\r\n\r\n"),
         Case("no version", "GET /v1/health\r\nHost: h\r\n\r\n"),
-        Case("two spaces", "GET  /v1/health HTTP/1.1\r\nHost: h\r\n\r\n"),
         Case("tab instead of space", "GET\t/v1/health HTTP/1.1\r\nHost: h\r\n\r\n"),
         Case("something behind the version", "GET /v1/health HTTP/1.1 x\r\nHost: h\r\n\r\n"),
         Case("connect", "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n"),
@@ -81,18 +80,21 @@ import Testing
         Case("JSON beyond the limit in chunks", post + "Transfer-Encoding: chunked\r\n\r\n600000\r\n" + String(repeating: " ", count: 0x600000), 413),
     ]
 
-    @Test(arguments: refused) func refusedAndClosed(_ request: Case) async throws {
+    @Test func refusedAndClosed() async throws {
         try await TestSystem.run { system in
-            let connection = try await system.connect()
-            try? await connection.send(request.bytes)
-            let answer = try await connection.answer()
-            #expect(answer.status == request.status)
-            #expect(answer["content-type"] == "application/problem+json")
-            #expect(answer["connection"] == "close")
-            expectHeaders(answer, "\(request.name)")
-            // What follows is never taken for a request.
-            try? await connection.send("GET /v1/health HTTP/1.1\r\nHost: h\r\n\r\n")
-            #expect(await connection.readToEnd().isEmpty)
+            for request in Self.refused {
+                let connection = try await system.connect()
+                // The answer may come, and the connection close, before everything is sent.
+                try? await connection.send(request.bytes)
+                let answer = try await connection.answer()
+                #expect(answer.status == request.status, "\(request.name)")
+                #expect(answer["content-type"] == "application/problem+json", "\(request.name)")
+                #expect(answer["connection"] == "close", "\(request.name)")
+                expectHeaders(answer, "\(request.name)")
+                // What follows is never taken for a request.
+                try? await connection.send("GET /v1/health HTTP/1.1\r\nHost: h\r\n\r\n")
+                #expect(await connection.readToEnd().isEmpty, "\(request.name)")
+            }
             #expect(system.log.calls.isEmpty)
         }
     }
@@ -100,11 +102,14 @@ import Testing
     @Test func theEdgesOfTheLimitsAreInside() async throws {
         try await TestSystem.run { system in
             let room = String(repeating: "a", count: 8192 - "/v1/search?query=".utf8.count)
-            #expect(try await system.send("GET", "/v1/search?query=\(room)").status == 200)
+            let target = try await system.send("GET", "/v1/search?query=\(room)")
+            #expect(target.status == 200)
             let headers = (0..<15).map { "X\($0): \(String(repeating: "a", count: 1000))\r\n" }.joined()
-            #expect(try await system.send(Self.get + "Host: h\r\n" + headers + "\r\n").status == 200)
+            let head = try await system.send(Self.get + "Host: h\r\n" + headers + "\r\n")
+            #expect(head.status == 200)
             let spaces = String(repeating: " ", count: (5 << 20) - 2)
-            #expect(try await system.send("POST", "/v1/search", body: "{}" + spaces).status == 200)
+            let body = try await system.send("POST", "/v1/search", body: "{}" + spaces)
+            #expect(body.status == 200)
         }
     }
 
@@ -155,7 +160,7 @@ import Testing
 
     @Test(arguments: ["", "GET /v1/hea", "GET /v1/health HTTP/1.1\r\nHost: h\r\n"])
     func slowHeadsAreDropped(_ start: String) async throws {
-        try await TestSystem.run({ $0.slowClientSecondsMax = 0.2; $0.idleSecondsMax = 0.2 }) { system in
+        try await TestSystem.run(.with { $0.slowClientSecondsMax = 0.2; $0.idleSecondsMax = 0.2 }) { system in
             let connection = try await system.connect()
             // The first byte decides the protocol; after an answer the connection is between requests.
             try await connection.send(Self.get + "Host: h\r\n\r\n" + start)
@@ -165,7 +170,7 @@ import Testing
     }
 
     @Test func slowBodiesAreToldAndDropped() async throws {
-        try await TestSystem.run({ $0.slowClientSecondsMax = 0.2 }) { system in
+        try await TestSystem.run(.with { $0.slowClientSecondsMax = 0.2 }) { system in
             for head in [Self.post, Self.post.replacing("search", with: "documents:upload").replacing("json", with: "octet-stream")] {
                 let connection = try await system.connect()
                 try await connection.send(head + "Content-Length: 5000\r\n\r\n{")
@@ -178,17 +183,12 @@ import Testing
     }
 
     @Test func slowReadersAreDropped() async throws {
-        try await TestSystem.run({ $0.slowClientSecondsMax = 0.3 }) { system in
+        try await TestSystem.run(.with { $0.slowClientSecondsMax = 0.3 }) { system in
             let connection = try await system.connect(reads: false)
             try await connection.send(
                 TestSystem.request("POST", "/v1/answers", ["Accept": "application/x-ndjson"], body: Array(#"{"question":"much"}"#.utf8)))
             // 120 MB that nobody reads: the gateway gives the client up, and with it the call.
-            await system.log.until { $0.calls.count == 1 }
-            while system.log.calls.count == 1 {
-                let probe = try await system.send("GET", "/v1/status")
-                #expect(probe.status == 200)
-                break
-            }
+            await system.log.until { $0.cancelled == 1 }
             await connection.close()
         }
     }

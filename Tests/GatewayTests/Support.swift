@@ -48,7 +48,7 @@ struct TestSystem {
     }
 
     static func run(
-        _ change: (inout HTTPGateway.Configuration) -> Void = { _ in }, without services: Set<String> = [],
+        _ settings: HTTPGateway.Configuration = HTTPGateway.Configuration(), without services: Set<String> = [],
         _ body: (TestSystem) async throws -> Void
     ) async throws {
         let runtime = RPCRuntime(threads: 1)
@@ -66,9 +66,8 @@ struct TestSystem {
         var clients: [String: RPCClient] = [:]
         for service in router.services where !services.contains(service) { clients[service] = client }
 
-        var configuration = HTTPGateway.Configuration()
+        var configuration = settings
         configuration.lingerMs = 200
-        change(&configuration)
         let gateway = try HTTPGateway(
             configuration: configuration, runtime: runtime, clients: clients,
             operatorRoutes: [
@@ -92,6 +91,14 @@ struct TestSystem {
         await behind.shutdown(grace: .milliseconds(200))
         await runtime.shutdown()
         try result.get()
+    }
+}
+
+extension HTTPGateway.Configuration {
+    static func with(_ change: (inout Self) -> Void) -> Self {
+        var configuration = Self()
+        change(&configuration)
+        return configuration
     }
 }
 

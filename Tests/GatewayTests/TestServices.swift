@@ -91,7 +91,12 @@ struct TestAnswers: AnswersService {
         }
         if request.question == "much" {
             let text = String(repeating: "x", count: 60_000)
-            for _ in 0..<2000 { try await responses.write(AskEvent(event: .sentence(AnswerSentence(text: text)))) }
+            do {
+                for _ in 0..<2000 { try await responses.write(AskEvent(event: .sentence(AnswerSentence(text: text)))) }
+            } catch {
+                log.noteCancelled()
+                throw error
+            }
         }
         try await responses.write(AskEvent(event: .sentence(AnswerSentence(text: "line\nbreak"))))
         try await responses.write(AskEvent(event: .answer(Answer(id: "a1", outcome: .abstained))))

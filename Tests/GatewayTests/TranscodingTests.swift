@@ -92,42 +92,64 @@ import Testing
         }
     }
 
+    private struct Request {
+        let verb: String
+        let uri: String
+        let status: Int
+        let headers: [String: String]
+        let body: String?
+        let type: String?
+
+        init(
+            _ verb: String, _ uri: String, _ headers: [String: String] = [:], body: String? = nil,
+            type: String? = "application/json", is status: Int
+        ) {
+            self.verb = verb
+            self.uri = uri
+            self.headers = headers
+            self.body = body
+            self.type = type
+            self.status = status
+        }
+    }
+
+    private static let requests: [Request] = [
+        .init("GET", "/nothing", is: 404),
+        .init("GET", "/v1/documents/", is: 404),
+        .init("GET", "/v1//documents", is: 404),
+        .init("GET", "/v1/../etc", is: 400),
+        .init("GET", "/v1/%2e%2E/etc", is: 400),
+        .init("GET", "/v1/documents/%00", is: 400),
+        .init("GET", "/v1/documents/%ff", is: 400),
+        .init("GET", "/v1/documents/%4", is: 400),
+        .init("GET", "/v1/search?query=%zz", is: 400),
+        .init("GET", "/v1/search?nope=1", is: 400),
+        .init("GET", "/v1/search?limit=1&limit=2", is: 400),
+        .init("POST", "/v1/search?query=a", body: "{}", is: 400),
+        .init("POST", "/v1/search", body: "{", is: 400),
+        .init("POST", "/v1/search", body: #"{"query":"a"}"#, type: "text/plain", is: 415),
+        .init("POST", "/v1/search", body: #"{"query":"a"}"#, type: nil, is: 415),
+        .init("POST", "/v1/search", ["Content-Encoding": "gzip"], body: "{}", is: 415),
+        .init("POST", "/v1/search", body: "{}", type: "application/json; charset=utf-8", is: 200),
+        .init("GET", "/v1/status", body: "{}", is: 400),
+        .init("GET", "/v1/status", ["Accept": "text/html"], is: 406),
+        .init("GET", "/v1/status", ["Accept": "text/html, application/*;q=0.1"], is: 200),
+        .init("GET", "/v1/status", ["Accept": "application/json;q=0"], is: 406),
+        .init("GET", "/v1/status", ["Request-Timeout": "0"], is: 400),
+        .init("GET", "/v1/status", ["Request-Timeout": "nan"], is: 400),
+        .init("GET", "/v1/status", ["Idempotency-Key": ""], is: 400),
+        .init("HEAD", "/v1/jobs/1:watch", is: 405),
+    ]
+
     @Test func whatIsRefusedBeforeAnyCall() async throws {
         try await TestSystem.run { system in
-            func status(
-                _ verb: String, _ uri: String, _ headers: [String: String] = [:], key: String? = "admin-key", body: String? = nil,
-                type: String? = "application/json"
-            ) async throws -> Int {
-                let answer = try await system.send(verb, uri, headers, key: key, body: body, type: type)
-                expectHeaders(answer, "\(verb) \(uri)")
-                #expect(answer.status < 400 || answer.text.hasPrefix("{\"type\":"))
-                return answer.status
+            for request in Self.requests {
+                let answer = try await system.send(
+                    request.verb, request.uri, request.headers, body: request.body, type: request.type)
+                #expect(answer.status == request.status, "\(request.verb) \(request.uri)")
+                expectHeaders(answer, "\(request.verb) \(request.uri)")
+                #expect(answer.status < 400 || request.verb == "HEAD" || answer.text.hasPrefix("{\"type\":"))
             }
-            #expect(try await status("GET", "/nothing") == 404)
-            #expect(try await status("GET", "/v1/documents/") == 404)
-            #expect(try await status("GET", "/v1//documents") == 404)
-            #expect(try await status("GET", "/v1/../etc") == 400)
-            #expect(try await status("GET", "/v1/%2e%2E/etc") == 400)
-            #expect(try await status("GET", "/v1/documents/%00") == 400)
-            #expect(try await status("GET", "/v1/documents/%ff") == 400)
-            #expect(try await status("GET", "/v1/documents/%4") == 400)
-            #expect(try await status("GET", "/v1/search?query=%zz") == 400)
-            #expect(try await status("GET", "/v1/search?nope=1") == 400)
-            #expect(try await status("GET", "/v1/search?limit=1&limit=2") == 400)
-            #expect(try await status("POST", "/v1/search?query=a", body: "{}") == 400)
-            #expect(try await status("POST", "/v1/search", body: "{") == 400)
-            #expect(try await status("POST", "/v1/search", body: #"{"query":"a"}"#, type: "text/plain") == 415)
-            #expect(try await status("POST", "/v1/search", body: #"{"query":"a"}"#, type: nil) == 415)
-            #expect(try await status("POST", "/v1/search", ["Content-Encoding": "gzip"], body: "{}") == 415)
-            #expect(try await status("POST", "/v1/search", body: "{}", type: "application/json; charset=utf-8") == 200)
-            #expect(try await status("GET", "/v1/status", body: "{}") == 400)
-            #expect(try await status("GET", "/v1/status", ["Accept": "text/html"]) == 406)
-            #expect(try await status("GET", "/v1/status", ["Accept": "text/html, application/*;q=0.1"]) == 200)
-            #expect(try await status("GET", "/v1/status", ["Accept": "application/json;q=0"]) == 406)
-            #expect(try await status("GET", "/v1/status", ["Request-Timeout": "0"]) == 400)
-            #expect(try await status("GET", "/v1/status", ["Request-Timeout": "nan"]) == 400)
-            #expect(try await status("GET", "/v1/status", ["Idempotency-Key": ""]) == 400)
-            #expect(try await status("HEAD", "/v1/jobs/1:watch") == 405)
             #expect(system.log.calls.count == 2)
         }
     }
@@ -216,7 +238,8 @@ import Testing
 
     @Test func aServiceWithoutAnAddressIsSaidToBe() async throws {
         try await TestSystem.run(without: ["acp.v1.Search"]) { system in
-            #expect(try await system.send("GET", "/v1/search?query=a").status == 501)
+            let answer = try await system.send("GET", "/v1/search?query=a")
+            #expect(answer.status == 501)
         }
     }
 

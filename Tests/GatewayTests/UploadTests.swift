@@ -31,12 +31,11 @@ import Testing
             let answer = try await post(
                 system, "/v1/documents:upload?origin=a%2Fb.md&collection=c&metadata[k]=v&title=T", type: "text/markdown; charset=utf-8", body)
             #expect(answer.status == 200)
-            let size = count == 0 ? "" : #""sizeBytes":"\#(count)""#
+            let size = count == 0 ? "" : #","sizeBytes":"\#(count)""#
             #expect(
-                answer.text.replacing(",\(size)", with: "")
-                    == #"{"document":{"id":"\#(Self.sum(body))","collection":"c","origin":"a/b.md","title":"T","mediaType":"text/markdown","metadata":{"k":"v"}}}"#
+                answer.text
+                    == #"{"document":{"id":"\#(Self.sum(body))","collection":"c","origin":"a/b.md","title":"T","mediaType":"text/markdown","metadata":{"k":"v"}\#(size)}}"#
             )
-            #expect(answer.text.contains(size))
             let start = try #require(system.log.uploads.first)
             #expect(start.sizeBytes == UInt64(count))
         }
@@ -45,7 +44,8 @@ import Testing
     @Test func meaninglessTypesAreNoHintAndParametersWin() async throws {
         try await TestSystem.run { system in
             for type in ["application/octet-stream", "application/x-www-form-urlencoded"] {
-                #expect(try await post(system, "/v1/documents:upload?origin=o", type: type, [1]).status == 200)
+                let answer = try await post(system, "/v1/documents:upload?origin=o", type: type, [1])
+                #expect(answer.status == 200)
                 #expect(system.log.uploads.last?.mediaType == "")
             }
             #expect(try await post(system, "/v1/documents:upload?origin=o&mediaType=text/html&size_bytes=0", type: "text/plain", [1]).status == 200)
@@ -68,7 +68,7 @@ import Testing
     }
 
     @Test func refusalsComeBeforeTheBodyHasEnded() async throws {
-        try await TestSystem.run({ $0.uploadBytesMax = 1_000_000 }) { system in
+        try await TestSystem.run(.with { $0.uploadBytesMax = 1_000_000 }) { system in
             let body = Self.bytes(900_000)
             let refused = try await post(system, "/v1/documents:upload?origin=refused", type: nil, body)
             #expect(refused.status == 400)
@@ -125,7 +125,7 @@ import Testing
     }
 
     @Test func severalFilesHaveAResultEach() async throws {
-        try await TestSystem.run({ $0.uploadBytesMax = 100_000 }) { system in
+        try await TestSystem.run(.with { $0.uploadBytesMax = 100_000 }) { system in
             let name = { (file: String) in "Content-Disposition: form-data; name=\"f\"; filename=\"\(file)\"" }
             let origin = "Content-Disposition: form-data; name=\"origin\""
             let body = Self.form([

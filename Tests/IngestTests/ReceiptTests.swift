@@ -43,14 +43,18 @@ import Testing
             #expect(Array(body.utf8) == Array(text.bytes[chunk.span.range]), "spans end between characters")
             #expect(chunk.hash == ContentHash.of(body))
             #expect(chunk.tokens <= Chunker.tokensMax && chunk.words > 0)
-            #expect(chunk.passage.map { $0.start <= chunk.span.start && $0.end >= chunk.span.end } ?? true)
+            if let passage = chunk.passage {
+                #expect(passage.start <= chunk.span.start)
+                #expect(passage.end >= chunk.span.end)
+            }
         }
         for drop in receipt.drops {
             #expect(drop.reason == .blank)
             for offset in Int(drop.start)..<Int(drop.end) { dropCount[offset] += 1 }
         }
         for offset in text.bytes.indices {
-            #expect(chunkCount[offset] > 0 ? dropCount[offset] == 0 : dropCount[offset] == 1, "byte \(offset), seed \(seed)")
+            let isAccountedFor = (chunkCount[offset] > 0) != (dropCount[offset] == 1) && dropCount[offset] <= 1
+            #expect(isAccountedFor, "byte \(offset), seed \(seed)")
         }
         #expect(receipt.chunkedBytes == chunkCount.filter { $0 > 0 }.count)
         #expect(chunks == chunks.sorted { $0.span < $1.span })

@@ -36,7 +36,7 @@ enum Equivalents {
         launch launched release released live
         deadline due
         cost costs price priced fee fees
-        owner owns own owned responsible responsibility accountable
+        owner owns own owned responsible responsibility
         limit maximum max cap most exceed
         minimum min least
         fail failure failed outage failing

@@ -42,7 +42,7 @@ struct ExtractiveAnswerer: Sendable {
     static let fingerprint = "extractive/1"
 
     /// Score from which a sentence is an answer.
-    static let threshold = 0.62
+    var threshold = 0.62
     /// A further sentence must reach this share of the best one's score; higher when one short answer is wanted.
     private static let companionShare = 0.8
     private static let factoidCompanionShare = 0.93
@@ -85,13 +85,14 @@ struct ExtractiveAnswerer: Sendable {
             try Task.checkCancellation()
             units.append(contentsOf: UnitExtractor.units(of: hit, index: index))
         }
+        let passages = PassageTerms(hits)
         var parts: [Part] = []
         var remaining = sentencesMax
         for (index, question) in questions.enumerated() {
             try Task.checkCancellation()
             let share = max(1, (remaining + questions.count - index - 1) / (questions.count - index))
             let taken = parts.flatMap { $0.chosen.map { Self.place($0.unit, hits) } }
-            let part = Self.answer(question, units, hits, limit: min(share, remaining), except: Set(taken))
+            let part = answer(question, units, passages, hits, limit: min(share, remaining), except: Set(taken))
             remaining -= part.chosen.count
             parts.append(part)
         }
@@ -100,55 +101,48 @@ struct ExtractiveAnswerer: Sendable {
 
     // MARK: One question
 
-    private static func answer(
-        _ question: Question, _ units: [SentenceUnit], _ hits: [Hit], limit: Int, except: Set<Place>
+    private func answer(
+        _ question: Question, _ units: [SentenceUnit], _ passages: PassageTerms, _ hits: [Hit], limit: Int,
+        except: Set<Place>
     ) -> Part {
-        let statistics = TermStatistics(question, hits)
-        let scorer = SentenceScorer(question, statistics, hits)
+        let weights = TermWeights(question, passages)
+        let scorer = SentenceScorer(question, weights, passages, hits)
         var part = Part()
-        part.unknown = question.terms.indices.filter { index in
-            let term = question.terms[index]
-            return term.role == .exact
-                && !hits.indices.contains {
-                    statistics.documents[$0].contains(term.term) || statistics.titles[$0].contains(term.term)
-                        || !term.equivalents.isDisjoint(with: statistics.documents[$0])
-                        || statistics.headings[$0].contains { $0.contains(term.term) }
-                }
-        }.map { question.terms[$0].surface }
-        let ranked = distinct(units, hits).compactMap(scorer.score).sorted { isBefore($0, $1, hits) }
+        part.unknown = question.terms.filter { $0.role == .exact && !passages.mentions($0) }.map(\.surface)
+        let ranked = Self.distinct(units, hits).compactMap(scorer.score).sorted { Self.isBefore($0, $1, hits) }
         part.bestCoverage = ranked.first?.coverage ?? 0
         if limit > 0 {
             part.chosen = choose(question, ranked, units, hits, limit: limit).filter {
-                !except.contains(place($0.unit, hits))
+                !except.contains(Self.place($0.unit, hits))
             }
         }
         let basis = part.chosen.isEmpty ? Array(ranked.prefix(1)) : part.chosen
         for (index, term) in question.terms.enumerated() where term.role != .kind {
             let strength = basis.map { $0.strengths[index] }.max() ?? 0
-            guard strength < supportMin else { continue }
+            guard strength < Self.supportMin else { continue }
             part.unsupported.append(term.surface)
-            part.unsupportedShare += statistics.weights[index] / statistics.total
+            part.unsupportedShare += weights.weights[index] / weights.total
         }
         return part
     }
 
     /// The best sentences above the threshold that say different things; an introduction brings its list.
-    private static func choose(
+    private func choose(
         _ question: Question, _ ranked: [ScoredUnit], _ units: [SentenceUnit], _ hits: [Hit], limit: Int
     ) -> [ScoredUnit] {
-        let share = question.kind.isFactoid ? factoidCompanionShare : companionShare
+        let share = question.kind.isFactoid ? Self.factoidCompanionShare : Self.companionShare
         var chosen: [ScoredUnit] = []
         var places: Set<Place> = []
         for candidate in ranked where chosen.count < limit {
             let best = chosen.first?.score ?? candidate.score
             guard candidate.score >= threshold, candidate.score >= best * share else { break }
-            guard !places.contains(place(candidate.unit, hits)), !isRedundant(candidate, chosen) else { continue }
-            let list = candidate.unit.isLeadIn ? items(after: candidate.unit, units) : []
+            guard !places.contains(Self.place(candidate.unit, hits)), !Self.isRedundant(candidate, chosen) else { continue }
+            let list = candidate.unit.isLeadIn ? Self.items(after: candidate.unit, units) : []
             if candidate.unit.isLeadIn, list.isEmpty { continue }
             chosen.append(candidate)
-            places.insert(place(candidate.unit, hits))
+            places.insert(Self.place(candidate.unit, hits))
             for item in list where chosen.count < limit {
-                guard places.insert(place(item, hits)).inserted else { continue }
+                guard places.insert(Self.place(item, hits)).inserted else { continue }
                 chosen.append(
                     ScoredUnit(
                         unit: item, score: candidate.score, strengths: candidate.strengths,

@@ -84,7 +84,13 @@ struct Question: Sendable {
                 role = .exact
             } else if QuestionKind.kindNouns.contains(word.surface), content.count > 1 {
                 role = .kind
-            } else if asksWithDo, word.position == lastPlain, content.count > 2 {
+            } else if word.position > 0, QuestionKind.measures.contains(word.surface),
+                words.contains(where: { $0.surface == "how" && $0.position == word.position - 1 })
+            {
+                role = .kind
+            } else if asksWithDo && word.position == lastPlain && content.count > 2
+                || QuestionKind.weakVerbs.contains(word.surface) && content.count > 1
+            {
                 role = .verb
             } else {
                 role = .topic

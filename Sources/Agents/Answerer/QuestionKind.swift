@@ -18,7 +18,19 @@ enum QuestionKind: Sendable, Hashable {
         "year", "date", "day", "month", "time", "name", "type", "kind", "sort", "number", "amount", "percentage",
         "percent", "person", "people", "reason", "purpose", "way", "length", "term", "word", "thing", "things", "place",
         "mean", "means", "meaning", "definition", "define", "called", "tell", "describe", "explain", "happen",
-        "happened", "happens", "total", "role", "value", "different", "main", "current", "currently",
+        "happened", "happens", "total", "role", "value", "different", "main", "current", "currently", "period", "duration",
+    ]
+
+    /// Words that behind `how` ask for a measure, not for a topic.
+    static let measures: Set<String> = [
+        "long", "often", "soon", "fast", "quickly", "frequently", "large", "big", "high", "tall", "far", "deep", "wide",
+        "heavy", "old", "many", "much",
+    ]
+
+    /// Verbs that questions add without asking about them.
+    static let weakVerbs: Set<String> = [
+        "allowed", "permitted", "possible", "planned", "provided", "supported", "needed", "required", "expected",
+        "involved", "considered", "based", "located",
     ]
 
     private static let timeNouns: Set<String> = ["year", "date", "day", "month", "time", "deadline", "century", "decade"]
@@ -86,9 +98,9 @@ enum QuestionKind: Sendable, Hashable {
     var factorWithoutCue: Double {
         switch self {
         case .quantity, .time, .duration: 0.6
+        case .place: 0.65
         case .person: 0.75
-        case .reason, .place: 0.85
-        case .definition: 0.85
+        case .reason, .definition: 0.85
         case .manner, .yesNo, .thing: 1
         }
     }

@@ -29,13 +29,15 @@ struct SentenceScorer {
     }
 
     private let question: Question
-    private let statistics: TermStatistics
+    private let weights: TermWeights
+    private let passages: PassageTerms
     private let hits: [Hit]
     private let bestHitScore: Double
 
-    init(_ question: Question, _ statistics: TermStatistics, _ hits: [Hit]) {
+    init(_ question: Question, _ weights: TermWeights, _ passages: PassageTerms, _ hits: [Hit]) {
         self.question = question
-        self.statistics = statistics
+        self.weights = weights
+        self.passages = passages
         self.hits = hits
         bestHitScore = max(hits.map(\.score).max() ?? 0, .leastNonzeroMagnitude)
     }
@@ -45,7 +47,7 @@ struct SentenceScorer {
         var strengths: [Double] = []
         var covered = 0.0
         var isTouched = false
-        for (term, weight) in zip(question.terms, statistics.weights) {
+        for (term, weight) in zip(question.terms, weights.weights) {
             let strength = strength(of: term, in: unit)
             if strength == 0, term.role == .exact { return nil }
             if strength >= Strength.similar, term.role != .kind { isTouched = true }
@@ -53,7 +55,7 @@ struct SentenceScorer {
             covered += strength * weight
         }
         guard isTouched else { return nil }
-        let coverage = covered / statistics.total
+        let coverage = covered / weights.total
         var score = coverage * (0.85 + 0.15 * proximity(unit, strengths)) * shapeFactor(unit)
         score *= kindFactor(unit)
         score += 0.03 * hits[unit.hit].score / bestHitScore
@@ -67,15 +69,15 @@ struct SentenceScorer {
         if unit.terms.contains(term.term) { return Strength.sentence }
         if !term.equivalents.isDisjoint(with: unit.terms) { return Strength.equivalent }
         if unit.headerTerms.contains(term.term) { return Strength.tableHeader }
-        if let inner = statistics.headings[index].last, speaks(inner, of: term) { return Strength.innerHeading }
+        if let inner = passages.headings[index].last, speaks(inner, of: term) { return Strength.innerHeading }
         if term.role != .exact, unit.terms.contains(where: { Self.isSimilar($0, term.term) }) { return Strength.similar }
-        if statistics.headings[index].dropLast().contains(where: { speaks($0, of: term) }) { return Strength.outerHeading }
-        if speaks(statistics.titles[index], of: term) { return Strength.title }
+        if passages.headings[index].dropLast().contains(where: { speaks($0, of: term) }) { return Strength.outerHeading }
+        if speaks(passages.titles[index], of: term) { return Strength.title }
         if speaks(unit.termsBefore, of: term) {
             return unit.isAnaphoric ? Strength.antecedent : Strength.sentenceBefore
         }
-        if speaks(statistics.texts[index], of: term) { return Strength.passage }
-        return statistics.documents[index].contains(term.term) ? Strength.document : 0
+        if speaks(passages.texts[index], of: term) { return Strength.passage }
+        return passages.documents[index].contains(term.term) ? Strength.document : 0
     }
 
     private func speaks(_ terms: Set<String>, of term: QuestionTerm) -> Bool {

@@ -62,6 +62,14 @@ final class IndexFollower: Sendable {
     var sequence: Int64 { (try? index.sequence) ?? 0 }
     var statistics: IndexStatistics? { try? index.statistics }
 
+    /// Whether this process has an index at all.
+    var isUsed: Bool {
+        switch state.withLock({ $0 }) {
+        case .idle, .stopped: false
+        case .following, .rebuilding: true
+        }
+    }
+
     /// Says that the log may have grown.
     func nudge() { news.set() }
 
@@ -208,6 +216,8 @@ final class IndexFollower: Sendable {
 
     private func rebuild(_ reason: String) async throws {
         logger.warning("index is made anew", metadata: ["reason": "\(reason)"])
+        // Until it is done, so that a failure in the middle is followed by another attempt.
+        isDamaged.withLock { $0 = true }
         let (directory, markerPath) = (directory, markerPath)
         // While this process still has the index open, so that no other one can have.
         try await thread.run {

@@ -68,7 +68,8 @@ struct IndexMarker: Equatable {
             "SELECT revision_id FROM index_log WHERE sequence = $1", [.int64(sequence)])
         guard let row = rows.first else { return "it is ahead of the database's log" }
         // A crash may have come between the index's flush and its marker.
-        guard marker.sequence != sequence || marker.revision == (try row.uuid(0)) else {
+        let revision = try row.uuid(0)
+        guard marker.sequence != sequence || marker.revision == revision else {
             return "the database's log says something else at its position"
         }
         return nil

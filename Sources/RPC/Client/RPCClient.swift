@@ -153,23 +153,23 @@ public final class RPCClient: Sendable {
     // MARK: Connecting
 
     private func connect() async throws -> ClientConnection {
-        let future = try state.withLock { state -> EventLoopFuture<ClientConnection>? in
+        // Either a connection or the attempt to make one.
+        let (ready, attempt) = try state.withLock { state -> (ClientConnection?, EventLoopFuture<ClientConnection>?) in
             switch state {
-            case .ready(let connection): return connection.loop.makeSucceededFuture(connection)
-            case .connecting(let future): return future
+            case .ready(let connection): return (connection, nil)
+            case .connecting(let future): return (nil, future)
             case .failed(let until, let failure) where MonotonicTime.now() < until: throw failure
             case .closed: throw Failure(.unavailable, reason: "CLIENT_CLOSED", "The client was shut down.")
             case .idle, .failed:
                 let future = startConnecting()
                 state = .connecting(future)
-                return future
+                return (nil, future)
             }
         }
-        guard let future else { preconditionFailure("every state has a future") }
-        // The common case needs no suspension.
-        if case .ready(let connection) = state.withLock({ $0 }) { return connection }
+        if let ready { return ready }
+        guard let attempt else { preconditionFailure("every state that does not throw has one of the two") }
         do {
-            let connection = try await future.get()
+            let connection = try await attempt.get()
             state.withLock { state in
                 if case .connecting = state { state = .ready(connection) }
             }

@@ -151,8 +151,9 @@ public final class RPCServer: Sendable {
 
         /// The context with its principal. Denies by default: a method without a policy has no callers.
         func authorised(_ context: ServerContext) async throws -> ServerContext {
-            guard case .role(let least) = context.method.access else {
-                if context.method.access == .open { return context }
+            let method = context.method
+            guard case .role(let least) = method.access else {
+                if method.access == .open { return context }
                 throw Failure(.permissionDenied, reason: "NO_POLICY", "Nobody may call \(context.method.path).")
             }
             guard !context.call.credential.isEmpty else {

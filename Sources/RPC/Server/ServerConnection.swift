@@ -119,8 +119,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
             correlationID: meta.correlationID, credential: meta.credential.isEmpty ? peerCredential : meta.credential,
             deadline: deadline)
         let context = ServerContext(
-            call: call, method: entry.method, metadata: meta.metadata, idempotencyKey: meta.idempotencyKey,
-            attempt: meta.attempt, peer: peer, stream: stream)
+            call: call, request: CallRequest(entry: entry, meta: meta, peer: peer, stream: stream))
         // A plain variable: the task may end, and take the stream with it, before this assignment.
         let task = Task.immediate(executorPreference: loopContext.executor) {
             await self.run(entry, stream, first, context)

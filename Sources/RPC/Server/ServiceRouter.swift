@@ -6,9 +6,15 @@ public struct ServiceRouter: Sendable {
     /// Runs a handler; returns the reply of methods that have exactly one, nil for those that wrote a stream of replies.
     typealias Invocation = @Sendable (RPCStream, ByteBuffer?, ServerContext) async throws -> (any WireMessage)?
 
-    struct Entry: Sendable {
+    /// A class, because calls hold it and a descriptor is large.
+    final class Entry: Sendable {
         let method: MethodDescriptor
         let invoke: Invocation
+
+        init(method: MethodDescriptor, invoke: @escaping Invocation) {
+            self.method = method
+            self.invoke = invoke
+        }
     }
 
     private(set) var entries: [[UInt8]: Entry] = [:]

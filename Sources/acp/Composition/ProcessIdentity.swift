@@ -67,7 +67,8 @@ final class DataDirectoryHold: Sendable {
 
     func release() { close(descriptor) }
 
-    private static func make(_ directory: String) throws {
+    /// Makes the directory and those above it.
+    static func make(_ directory: String) throws {
         var path = ""
         for part in directory.split(separator: "/") {
             path += "/\(part)"

@@ -11,7 +11,8 @@ struct ServerOptions: ParsableArguments {
     var databaseURL: String?
 
     @Option(
-        name: .customLong("redis-url"), help: ArgumentHelp("Redis to use instead of the embedded one.", valueName: "url"))
+        name: .customLong("redis-url"),
+        help: ArgumentHelp("Redis to use instead of the embedded one.", valueName: "url"))
     var redisURL: String?
 
     @Option(name: .long, help: ArgumentHelp("Address that all services listen on.", valueName: "address"))

@@ -1,5 +1,7 @@
+internal import Agents
 internal import CLI
 internal import Core
+internal import Gateway
 internal import Glibc
 internal import Ingest
 internal import Logging
@@ -33,9 +35,10 @@ final class ServerSystem: Sendable {
         var redisURL: String?
         var database: Database?
         var redis: RedisClient?
-        var queue: JobQueue?
         var keys: KeyStore?
         var ingest: IngestSystem?
+        var agents: AgentsSystem?
+        var gateway: HTTPGateway?
         var clients: [RPCClient] = []
         var ports: [ServiceName: ServicePort] = [:]
         /// `host:port` of each port, once it listens.
@@ -106,8 +109,7 @@ final class ServerSystem: Sendable {
         Lifecycle.Component("storage") { [self] in
             try await startStorage()
         } stop: { [self] in
-            let (database, redis, queue) = parts.withLock { ($0.database, $0.redis, $0.queue) }
-            queue?.close()
+            let (database, redis) = parts.withLock { ($0.database, $0.redis) }
             redis?.close()
             database?.close()
         }
@@ -125,9 +127,9 @@ final class ServerSystem: Sendable {
         parts.withLock { parts in
             parts.database = database
             parts.redis = redis
-            parts.queue = JobQueue(database: database, redis: redis)
         }
         try await Migrator.migrate(database)
+        try DataDirectoryHold.make(configuration[.dataDirectory])
         let pepper = try Pepper.loadOrCreate(path: "\(configuration[.dataDirectory])/pepper")
         let keys = KeyStore(database: database, pepper: pepper)
         parts.withLock { $0.keys = keys }
@@ -144,10 +146,11 @@ final class ServerSystem: Sendable {
     }
 
     private func ingestComponent() -> Lifecycle.Component {
-        Lifecycle.Component(services.contains(.worker) ? "worker" : "ingest") { [self] in
+        Lifecycle.Component(services.contains(.worker) ? "worker" : "index") { [self] in
             let system = try makeIngest()
             parts.withLock { $0.ingest = system }
-            try await startIngest(system)
+            if services.contains(.ingest) { try await system.startIndex() }
+            if services.contains(.worker) { try await system.startWorker() }
         } stop: { [self] in
             if let ingest = parts.withLock({ $0.ingest }) { await ingest.stop(grace: Self.workerGrace) }
         }

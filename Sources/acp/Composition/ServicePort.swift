@@ -1,4 +1,5 @@
 internal import Core
+internal import Ingest
 internal import Logging
 internal import NIOCore
 internal import Platform
@@ -45,7 +46,7 @@ struct ServicePort: Sendable {
         settings.instance = name.rawValue
         settings.build = BuildInformation.version
         settings.allowsInsecure = configuration[.rpcInsecureAllow]
-        settings.authenticator = keys.map(KeyAuthenticator.init)
+        settings.authenticator = keys.map { KeyAuthenticator(keys: $0) }
         settings.interceptors = [
             CallObserver(service: name.rawValue, logger: Logger(label: "\(name.rawValue).rpc"))
         ]
@@ -68,7 +69,8 @@ struct ServicePort: Sendable {
             throw Failure(
                 .failedPrecondition, reason: "PORT_TAKEN",
                 "Port \(port) of the \(name.rawValue) service cannot be used. \(failure.message)",
-                remedy: "Stop what uses it, choose another with --\(name.rawValue)-port, or move all with --port-offset.")
+                remedy:
+                    "Stop what uses it, choose another with --\(name.rawValue)-port, or move all with --port-offset.")
         }
     }
 }

@@ -1,0 +1,141 @@
+internal import Agents
+internal import Core
+internal import Gateway
+internal import Ingest
+internal import Logging
+internal import Platform
+internal import RPC
+internal import Storage
+internal import Synchronization
+
+extension ServerSystem {
+    /// What the start has made; a part that is asked for before it exists is a mistake in the order of components.
+    private func made<Part: Sendable>(_ part: (Parts) -> Part?) -> Part {
+        guard let part = parts.withLock({ part($0) }) else {
+            preconditionFailure("components start in the order of their dependencies")
+        }
+        return part
+    }
+
+    func makeIngest() throws -> IngestSystem {
+        var settings = IngestConfiguration(dataDirectory: configuration[.dataDirectory])
+        settings.extractorPath = try configuration[.ingestExtractorPath] ?? ProcessIdentity.extractor()
+        settings.workers = configuration[.ingestWorkers]
+        settings.uploadBytesMax = configuration[.ingestUploadBytesMax]
+        settings.version = BuildInformation.version
+        return IngestSystem(
+            configuration: settings, database: made { $0.database }, redis: made { $0.redis }, keys: made { $0.keys },
+            logger: Logger(label: "ingest"))
+    }
+
+    // MARK: Ports
+
+    func ingestPort() throws -> ServicePort {
+        let ingest = made { $0.ingest }
+        let keys = made { $0.keys }
+        let health = HealthRegistry(service: "ingest")
+        registerStorage(health)
+        for name in ["index", "extractor"] {
+            health.register(
+                HealthCheck(name, timeout: .seconds(3)) {
+                    for dependency in await ingest.health() where dependency.name == name && !dependency.healthy {
+                        throw Failure(.unavailable, dependency.detail)
+                    }
+                })
+        }
+        var router = ServiceRouter()
+        ingest.register(in: &router)
+        return ServicePort(
+            .ingest, runtime: runtime, router: router, health: health, keys: keys, configuration: configuration)
+    }
+
+    func agentsPort() throws -> ServicePort {
+        let client = try client(of: .ingest)
+        let health = HealthRegistry(service: "agents")
+        let database = made { $0.database }
+        health.register(HealthCheck("postgresql") { try await database.ping() })
+        health.register(Self.upstream("ingest", client))
+        let agents = AgentsSystem(database: database, ingest: client, logger: Logger(label: "agents"))
+        parts.withLock { $0.agents = agents }
+        var router = ServiceRouter()
+        agents.register(in: &router)
+        return ServicePort(
+            .agents, runtime: runtime, router: router, health: health, keys: made { $0.keys },
+            configuration: configuration)
+    }
+
+    func gatewayPort() throws -> ServicePort {
+        let ingest = try client(of: .ingest)
+        let agents = try client(of: .agents)
+        let health = HealthRegistry(service: "gateway")
+        health.register(Self.upstream("ingest", ingest))
+        health.register(Self.upstream("agents", agents))
+        // `GET /v1/health` asks the gateway about itself, which looks at the services behind it.
+        var own = ServiceRouter()
+        OperatorRoutes.healthServer(health, services: []).register(in: &own)
+        let ownClient = RPCClient(
+            runtime: runtime, endpoint: .inProcess(RPCServer(runtime: runtime, router: own)))
+        parts.withLock { $0.clients.append(ownClient) }
+        var settings = HTTPGateway.Configuration()
+        settings.headerProfile = configuration[.gatewayHeadersProfile] == "owasp" ? .owasp : .seed
+        settings.uploadBytesMax = configuration[.ingestUploadBytesMax]
+        settings.batchBytesMax = max(settings.batchBytesMax, configuration[.gatewayBodyBytesMax])
+        let gateway = try HTTPGateway(
+            configuration: settings, runtime: runtime,
+            clients: [
+                "acp.v1.Ingest": ingest, "acp.v1.Search": ingest, "acp.v1.Keys": ingest, "acp.v1.Answers": agents,
+                "acp.v1.Health": ownClient,
+            ],
+            operatorRoutes: OperatorRoutes.all(health), logger: Logger(label: "gateway"))
+        parts.withLock { $0.gateway = gateway }
+        return ServicePort(
+            .gateway, runtime: runtime, router: ServiceRouter(), health: health, keys: nil,
+            configuration: configuration, http: { try gateway.configure($0) })
+    }
+
+    /// Lets no new work in before the port is closed.
+    func stopServing(_ name: ServiceName) async {
+        let (agents, gateway) = parts.withLock { ($0.agents, $0.gateway) }
+        switch name {
+        case .agents: agents?.stop()
+        case .gateway: await gateway?.shutdown(grace: Self.portGrace)
+        case .ingest, .worker: break
+        }
+    }
+
+    /// A client of another service: through memory when this process runs it, otherwise at the configured address.
+    private func client(of name: ServiceName) throws -> RPCClient {
+        let endpoint: Endpoint
+        if let port = parts.withLock({ $0.ports[name] }) {
+            endpoint = .inProcess(port.server)
+        } else {
+            endpoint = try Endpoint(configuration[name == .ingest ? .ingestURL : .agentsURL])
+        }
+        var settings = RPCClient.Configuration()
+        settings.serviceName = "the \(name.rawValue) service"
+        settings.limits.frameBytesMax = configuration[.rpcFrameBytesMax]
+        settings.limits.messageBytesMax = configuration[.rpcMessageBytesMax]
+        let client = RPCClient(runtime: runtime, endpoint: endpoint, configuration: settings)
+        parts.withLock { $0.clients.append(client) }
+        return client
+    }
+
+    // MARK: Health
+
+    private func registerStorage(_ health: HealthRegistry) {
+        let (database, redis) = (made { $0.database }, made { $0.redis })
+        health.register(HealthCheck("postgresql") { try await database.ping() })
+        health.register(HealthCheck("redis") { _ = try await redis.command(["PING"]) })
+    }
+
+    /// Whether a service that this one calls can do its work.
+    private static func upstream(_ name: String, _ client: RPCClient) -> HealthCheck {
+        HealthCheck(name, timeout: .seconds(3)) {
+            let answer = try await HealthClient(client).check(
+                HealthCheckRequest(), options: CallOptions(timeout: .seconds(2)))
+            guard answer.status != .serving else { return }
+            let causes = answer.dependencies.filter { !$0.healthy }.map { "\($0.name): \($0.detail)" }
+            throw Failure(.unavailable, "it is not ready: \(causes.joined(separator: "; "))")
+        }
+    }
+}

@@ -1,0 +1,101 @@
+internal import ArgumentParser
+internal import CLI
+internal import Core
+internal import Glibc
+internal import Platform
+
+struct UpCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "up",
+        abstract: "Run everything on this machine: services, worker, and an embedded PostgreSQL and Redis.",
+        discussion: """
+            The first start prints an administrator's API key and stores it for this user's command line.
+            Stops on Ctrl-C or `acp down`.
+
+            Example:
+              acp up --detach
+            """)
+
+    @Flag(help: "Return once everything is ready and keep running in the background.")
+    var detach = false
+
+    @Flag(name: .customLong("new-admin-key"), help: "Make another administrator's key, e.g. when the first was lost.")
+    var newAdminKey = false
+
+    /// Set in the process that `--detach` starts: it lets go of its output once it is ready.
+    @Flag(name: .customLong("detached"), help: .hidden)
+    var isDetached = false
+
+    @OptionGroup var server: ServerOptions
+    @OptionGroup var options: GlobalOptions
+
+    func run() async throws {
+        let configuration = try server.configuration(options)
+        let console = Console(isQuiet: options.quiet || isDetached)
+        if detach {
+            try await Detached.start(configuration, console)
+            return
+        }
+        for warning in configuration.warnings { console.warning(warning) }
+        ShutdownSignal.install()
+        let telemetry = try Telemetry.start(configuration, service: "acp", standardError: false)
+        let system = ServerSystem(
+            configuration: configuration, services: Set(ServiceName.allCases), ownsDataDirectory: true,
+            makesAnotherKey: newAdminKey)
+        let format = options.output ?? OutputFormat(rawValue: configuration[.output]) ?? .table
+        let isDetached = self.isDetached
+        defer { telemetry.logs.close() }
+        let problems = try await system.lifecycle.run {
+            StandardOutput.write(ReadyMessage(system).text(format))
+            if let key = system.adminKey {
+                console.note(
+                    key.storedIn.map {
+                        "The key is stored in \($0), so `acp search` works at once. It is not shown again."
+                    }
+                        ?? "The key is not shown again: store it now.")
+            }
+            if isDetached { Detached.letGo(configuration) }
+        }
+        for problem in problems { console.warning("\(problem.component): \(problem.cause)") }
+        if !problems.isEmpty { throw EndCommand(ExitStatus.failure) }
+    }
+}
+
+/// What `acp up` and `acp serve` print once everything answers.
+struct ReadyMessage {
+    private var lines: [(name: String, value: String)] = []
+
+    init(_ system: ServerSystem) {
+        let addresses = system.addresses
+        if let gateway = addresses[.gateway] { lines.append(("url", "http://\(gateway)")) }
+        for name in [ServiceName.ingest, .agents] {
+            if let address = addresses[name] { lines.append((name.rawValue, "acp://\(address)")) }
+        }
+        lines.append(("data", system.configuration[.dataDirectory]))
+        if let key = system.adminKey { lines.append(("api key", key.text)) }
+    }
+
+    func text(_ format: OutputFormat) -> String {
+        switch format {
+        case .table, .wide:
+            return lines.map { name, value in
+                name + String(repeating: " ", count: 9 - name.utf8.count) + value + "\n"
+            }.joined()
+        case .json, .jsonl:
+            let fields = lines.map { "\"\(Self.key($0.name))\":\"\(Self.escaped($0.value))\"" }
+            return "{\(fields.joined(separator: ","))}\n"
+        case .yaml: return lines.map { "\(Self.key($0.name)): \"\(Self.escaped($0.value))\"\n" }.joined()
+        }
+    }
+
+    private static func key(_ name: String) -> String { name == "api key" ? "apiKey" : name }
+
+    private static func escaped(_ text: String) -> String {
+        var escaped = ""
+        for character in text {
+            if character == "\"" || character == "\\" { escaped.append("\\") }
+            escaped.append(character)
+        }
+        return escaped
+    }
+}
