@@ -24,7 +24,8 @@ public struct AgentsSystem: Sendable {
 
     /// - Parameters:
     ///   - database: migrated; stays the caller's to close.
-    ///   - ingest: a client of the ingest service; stays the caller's to shut down. Calls carry the credential of whoever asks.
+    ///   - ingest: a client of the ingest service; stays the caller's to shut down. Calls carry the credential of
+    ///     whoever asks.
     public init(
         database: Database, ingest: RPCClient, configuration: Configuration = Configuration(), logger: Logger
     ) {

@@ -1,9 +1,10 @@
-/// What a citation claims about a revision's extracted text, and the check of it. Pure: anyone who has the text can run it offline.
+/// What a citation claims about a revision's extracted text, and the check of it. Pure: anyone who has the text can
+/// run it offline.
 ///
 /// It holds when `quote` is exactly the bytes of `start ..< end`, `chunkHash` is the SHA-256 of the bytes of
 /// `chunkStart ..< chunkEnd`, and the quote lies within that chunk.
 public struct CitationProof: Sendable, Hashable {
-    /// UTF-8 bytes between the start and the end of a chunk at most. Chunks are a few hundred bytes; a "chunk" of a whole book proves nothing.
+    /// UTF-8 bytes of a chunk at most. Chunks are a few hundred bytes; a "chunk" of a whole book proves nothing.
     public static let chunkBytesMax = 1_048_576
 
     public var quote: String

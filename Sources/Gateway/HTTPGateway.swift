@@ -162,8 +162,10 @@ public final class HTTPGateway: Sendable {
             let allowed = Set(verbs + ["OPTIONS"]).sorted()
             if request.verb == "OPTIONS" { return .answer(Self.options(allowed)) }
             throw HTTPRefusal(
-                status: 405, code: .unimplemented, reason: "METHOD_NOT_ALLOWED", "\(request.verb) is not possible at this path.",
-                remedy: "Possible are \(allowed.joined(separator: ", ")).", headers: [("Allow", allowed.joined(separator: ", "))])
+                status: 405, code: .unimplemented, reason: "METHOD_NOT_ALLOWED",
+                "\(request.verb) is not possible at this path.",
+                remedy: "Possible are \(allowed.joined(separator: ", ")).",
+                headers: [("Allow", allowed.joined(separator: ", "))])
         }
 
         private static func options(_ verbs: [String]) -> HTTPAnswer {

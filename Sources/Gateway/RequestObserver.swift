@@ -25,8 +25,10 @@ final class RequestObserver: Sendable {
         handles.errors?.increment()
         guard logger.logLevel <= .info else { return }
         var metadata: Logger.Metadata = [
-            "method": .string(exchange.verb), "route": .string(exchange.pattern), "status": .stringConvertible(exchange.status),
-            "duration_us": .stringConvertible(elapsed.wholeNanoseconds / 1000), "bytes_out": .stringConvertible(exchange.bytesOut),
+            "method": .string(exchange.verb), "route": .string(exchange.pattern),
+            "status": .stringConvertible(exchange.status),
+            "duration_us": .stringConvertible(elapsed.wholeNanoseconds / 1000),
+            "bytes_out": .stringConvertible(exchange.bytesOut),
         ]
         if let failure = exchange.failure {
             metadata["code"] = .string(failure.code.name)

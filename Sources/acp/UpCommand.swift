@@ -22,7 +22,7 @@ struct UpCommand: AsyncParsableCommand {
     @Flag(name: .customLong("new-admin-key"), help: "Make another administrator's key, e.g. when the first was lost.")
     var newAdminKey = false
 
-    /// Set in the process that `--detach` starts: it lets go of its output once it is ready.
+    /// Set in the process that `--detach` starts.
     @Flag(name: .customLong("detached"), help: .hidden)
     var isDetached = false
 
@@ -31,30 +31,28 @@ struct UpCommand: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try server.configuration(options)
-        let console = Console(isQuiet: options.quiet || isDetached)
+        let console = Console(isQuiet: options.quiet)
         if detach {
             try await Detached.start(configuration, console)
             return
         }
         for warning in configuration.warnings { console.warning(warning) }
+        let announcement = isDetached ? try Detached.Announcement(configuration) : nil
         ShutdownSignal.install()
         let telemetry = try Telemetry.start(configuration, service: "acp", standardError: false)
         let system = ServerSystem(
             configuration: configuration, services: Set(ServiceName.allCases), ownsDataDirectory: true,
             makesAnotherKey: newAdminKey)
         let format = options.output ?? OutputFormat(rawValue: configuration[.output]) ?? .table
-        let isDetached = self.isDetached
         defer { telemetry.logs.close() }
         let problems = try await system.lifecycle.run {
-            StandardOutput.write(ReadyMessage(system).text(format))
-            if let key = system.adminKey {
-                console.note(
-                    key.storedIn.map {
-                        "The key is stored in \($0), so `acp search` works at once. It is not shown again."
-                    }
-                        ?? "The key is not shown again: store it now.")
+            let text = ReadyMessage(system).text(format)
+            guard let announcement else {
+                StandardOutput.write(text)
+                if let key = system.adminKey { console.note(key.advice) }
+                return
             }
-            if isDetached { Detached.letGo(configuration) }
+            announcement.ready(text)
         }
         for problem in problems { console.warning("\(problem.component): \(problem.cause)") }
         if !problems.isEmpty { throw EndCommand(ExitStatus.failure) }

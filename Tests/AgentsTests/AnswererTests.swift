@@ -7,7 +7,8 @@ import Testing
 /// The extractive answerer by itself: golden answers, order, limits, exact spans.
 @Suite struct AnswererTests {
     private func hit(
-        _ text: String, document: String = "d1", start: UInt64 = 0, headings: [String] = [], title: String = "", score: Double = 1
+        _ text: String, document: String = "d1", start: UInt64 = 0, headings: [String] = [], title: String = "",
+        score: Double = 1
     ) -> Hit {
         Hit(
             documentID: document, revisionID: "r-" + document, chunkID: "c-\(document)-\(start)", start: start,
@@ -20,11 +21,12 @@ import Testing
     }
 
     @Test(arguments: [
-        ("Who approved it?", QuestionKind.person), ("When does it start?", .time), ("In which year did it start?", .time),
+        ("Who approved it?", QuestionKind.person), ("When does it start?", .time),
+        ("In which year did it start?", .time),
         ("How long is the wait?", .duration), ("How many users are there?", .quantity), ("Where is it?", .place),
         ("Why was it dropped?", .reason), ("How do I install it?", .manner), ("What is dunning?", .definition),
         ("What does PII mean?", .definition), ("Is it encrypted?", .yesNo), ("Which database is used?", .thing),
-        ("What is the retention period?", .thing), ("What is the deadline for bids?", .time),
+        ("What is the retention period?", .duration), ("What is the deadline for bids?", .time),
     ])
     func kindOfQuestionIsSeen(question: String, kind: QuestionKind) {
         #expect(Question(question).kind == kind)
@@ -32,18 +34,22 @@ import Testing
 
     @Test func aSentenceOnLayoutDoesNotAnswerAQuestionOnRetention() throws {
         let hits = [
-            hit("The invoice layout follows the corporate design. The invoice header shows the logo.", headings: ["Layout"]),
+            hit(
+                "The invoice layout follows the corporate design. The invoice header shows the logo.",
+                headings: ["Layout"]),
             hit("Log files are kept for 30 days.", document: "d2", headings: ["Logs"]),
         ]
         let declined = try answer("What is the invoice retention period?", hits)
         #expect(declined.outcome == .abstained)
-        #expect(declined.unmatchedTerms.contains("retention") || declined.unmatchedTerms.contains("invoice"))
+        #expect(declined.explanation.contains("invoice, retention"))
     }
 
     @Test func unknownNamesNumbersAndIdentifiersDecline() throws {
         let hits = [hit("Project Aurora starts on 2 June 2025. REQ-017 asks for a search within 800 ms.")]
         #expect(try answer("When does project Aurora start?", hits).outcome == .answered)
-        for question in ["When does project Zephyr start?", "What does REQ-018 ask for?", "What starts on 3 June 2026?"] {
+        for question in [
+            "When does project Zephyr start?", "What does REQ-018 ask for?", "What starts on 3 June 2026?",
+        ] {
             let declined = try answer(question, hits)
             #expect(declined.outcome == .abstained)
             #expect(!declined.unmatchedTerms.isEmpty)
@@ -61,7 +67,9 @@ import Testing
 
     @Test func anIntroductionBringsItsList() throws {
         let hits = [
-            hit("Formats\n\nThe following formats are accepted:\n\nPDF and PDF/A\n\nTIFF images\n\nOther formats are refused.", headings: ["Formats"])
+            hit(
+                "Formats\n\nThe following formats are accepted:\n\nPDF and PDF/A\n\nTIFF images\n\nOther formats are refused.",
+                headings: ["Formats"])
         ]
         let listed = try answer("Which formats are accepted?", hits)
         #expect(
@@ -96,14 +104,16 @@ import Testing
     @Test func overlappingPassagesGiveASentenceOnce() throws {
         let first = "The pilot starts in June. Backups are stored in Kiel."
         let overlap = try answer(
-            "Where are backups stored?", [hit(first), hit("Backups are stored in Kiel. They are encrypted.", start: 26)])
+            "Where are backups stored?",
+            [hit(first), hit("Backups are stored in Kiel. They are encrypted.", start: 26)])
         #expect(overlap.sentences.filter { $0.text == "Backups are stored in Kiel." }.count == 1)
         #expect(overlap.sentences[0].evidence.count == 1)
     }
 
     @Test func noMoreSentencesThanWanted() throws {
         let items = (1...30).map { "Requirement \($0) says that invoices are archived in way \($0)." }
-        let few = try answer("What do the requirements say about invoices?", [hit(items.joined(separator: "\n\n"))], sentencesMax: 2)
+        let few = try answer(
+            "What do the requirements say about invoices?", [hit(items.joined(separator: "\n\n"))], sentencesMax: 2)
         #expect(few.sentences.count <= 2)
     }
 
@@ -128,14 +138,17 @@ import Testing
         print("seed \(seed)")
         var generator = SeededGenerator(seed: seed)
         let pieces = [
-            "invoice", "Rechnung", "größe", "naïve", "Ω", "日本語。", "🧾", "👩‍👩‍👧", "e\u{301}", "ten years", "10", "U.S.", "v1.2.3",
-            ". ", "! ", "? ", "\n", "\n\n", " | ", "- ", "# ", ": ", "\t", " ", " ", "\u{A0}", "…", "“quote”", "retention",
+            "invoice", "Rechnung", "größe", "naïve", "Ω", "日本語。", "🧾", "👩‍👩‍👧", "e\u{301}", "ten years", "10", "U.S.",
+            "v1.2.3",
+            ". ", "! ", "? ", "\n", "\n\n", " | ", "- ", "# ", ": ", "\t", " ", " ", "\u{A0}", "…", "“quote”",
+            "retention",
         ]
         for _ in 0..<200 {
             var hits: [Hit] = []
             for number in 0..<3 {
                 let text = (0..<Int.random(in: 1...60, using: &generator))
-                    .map { _ in pieces.randomElement(using: &generator) ?? "" }.joined(separator: Bool.random(using: &generator) ? " " : "")
+                    .map { _ in pieces.randomElement(using: &generator) ?? "" }.joined(
+                        separator: Bool.random(using: &generator) ? " " : "")
                 hits.append(hit(text, document: "d\(number)", start: UInt64.random(in: 0...1000, using: &generator)))
             }
             for (index, hit) in hits.enumerated() {
@@ -155,7 +168,8 @@ import Testing
     }
 
     @Test func operatorsInQuestionsArePunctuation() {
-        let query = AskRequest(question: #"What is "legal hold" -really -"x"? A-B"#).search(limit: 5, perDocument: 2).query
+        let query = AskRequest(question: #"What is "legal hold" -really -"x"? A-B"#).search(limit: 5, perDocument: 2)
+            .query
         #expect(query == "What is  legal hold   really   x ? A-B")
     }
 }

@@ -52,7 +52,10 @@ import Testing
 
     @Test func anAnswerIsReadBackAsItWasSentByWhoAskedAndByAdministrators() async throws {
         try await TestAgents.with { agents in
-            for question in ["Which formats are accepted?", "What is Kubernetes?", "Who approved Zephyr and when does the pilot start?"] {
+            for question in [
+                "Which formats are accepted?", "What is Kubernetes?",
+                "Who approved Zephyr and when does the pilot start?",
+            ] {
                 let sent = try await agents.answer(question)
                 for key in ["viewer", "admin"] {
                     let read = try await agents.client.getAnswer(
@@ -130,7 +133,11 @@ import Testing
                 (changed { $0.chunkEnd = $0.start }, "not within"),
                 (changed { $0.chunkEnd += 1_000_000 }, "bytes"),
                 (changed { $0.chunkEnd += 2_000_000 }, "at most"),
-                (changed { $0.chunkStart = umlaut; $0.start = umlaut; $0.end = umlaut + 1; $0.quote = "x" }, "inside a character"),
+                (
+                    changed {
+                        $0.chunkStart = umlaut; $0.start = umlaut; $0.end = umlaut + 1; $0.quote = "x"
+                    }, "inside a character"
+                ),
                 (changed { $0.revisionID = UUIDv7().description }, "no such revision"),
                 (changed { $0.revisionID = "r1" }, "not a UUID"),
                 (changed { $0.documentID = UUIDv7().description }, "another document"),

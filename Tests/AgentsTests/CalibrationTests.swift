@@ -8,41 +8,60 @@ import Testing
 
 /// How often the answerer is right when it answers and silent when it should be, over real retrieval.
 @Suite struct CalibrationTests {
-    let answerer: ExtractiveAnswerer = { var a = ExtractiveAnswerer(); if let t = ProcessInfo.processInfo.environment["T"].flatMap(Double.init) { a.threshold = t }; return a }()
+    let answerer = ExtractiveAnswerer()
 
-    private func ask(_ question: String, _ corpus: IndexedCorpus) throws -> (ExtractedAnswer, [Hit]) {
+    private func ask(_ question: String, _ corpus: IndexedCorpus) throws -> ExtractedAnswer {
         let found = try corpus.search(AskRequest(question: question).search(limit: 24, perDocument: 5))
-        let answer = try answerer.answer(
+        return try answerer.answer(
             question, from: found.hits, unmatchedTerms: found.unmatchedTerms, sentencesMax: 5)
-        return (answer, found.hits)
     }
 
     @Test func projectQuestionsAreAnsweredOrDeclined() throws {
+        try measure(
+            "project", ProjectCorpus.answerable, ProjectCorpus.unanswerable, rightMin: 45, declinedMin: 39, wrongMax: 2)
+    }
+
+    @Test func questionsThatNothingWasTunedOnAreAnsweredOrDeclined() throws {
+        try measure(
+            "held out", ProjectCorpus.heldOutAnswerable, ProjectCorpus.heldOutUnanswerable, rightMin: 12,
+            declinedMin: 11, wrongMax: 1)
+    }
+
+    /// Prints what went wrong and the counts; asserts floors that a broken analysis or scoring falls through.
+    private func measure(
+        _ name: String, _ answerable: [ProjectCorpus.Answerable], _ unanswerable: [String], rightMin: Int,
+        declinedMin: Int, wrongMax: Int
+    ) throws {
         let corpus = try IndexedCorpus.project()
-        var right = 0
-        var wrong = 0
-        for item in ProjectCorpus.answerable {
-            let (answer, _) = try ask(item.question, corpus)
-            let text = answer.sentences.map(\.text).joined(separator: "\n")
-            let isRight = text.contains(item.expected)
-            if isRight { right += 1 } else if answer.outcome != .abstained { wrong += 1 }
-            if !isRight || answer.outcome == .partial {
-                print("\(isRight ? "" : "MISSED ")\(answer.outcome) \(item.question) → \(answer.sentences.map { "\(String(format: "%.2f", $0.score)) \($0.text)" }) \(answer.explanation)")
+        func describe(_ answer: ExtractedAnswer) -> String {
+            let sentences = answer.sentences.map { "\(String(format: "%.2f", $0.score)) \($0.text)" }
+            return "\(answer.outcome) \(sentences) \(answer.explanation)"
+        }
+        var right = 0, wrong = 0, declined = 0, falselyAnswered = 0
+        for item in answerable {
+            let answer = try ask(item.question, corpus)
+            if answer.sentences.contains(where: { $0.text.contains(item.expected) }) {
+                right += 1
+            } else {
+                if answer.outcome != .abstained { wrong += 1 }
+                print("missed: \(item.question) → \(describe(answer))")
             }
         }
-        var declined = 0
-        var falselyAnswered = 0
-        for question in ProjectCorpus.unanswerable {
-            let (answer, _) = try ask(question, corpus)
-            if answer.outcome == .abstained { declined += 1 } else {
-                if answer.outcome == .answered { falselyAnswered += 1 }
-                print("FALSE \(answer.outcome) \(question) → \(answer.sentences.map { "\(String(format: "%.2f", $0.score)) \($0.text)" }) \(answer.unmatchedTerms)")
+        for question in unanswerable {
+            let answer = try ask(question, corpus)
+            if answer.outcome == .abstained {
+                declined += 1
+            } else {
+                print("not declined: \(question) → \(describe(answer))")
             }
+            if answer.outcome == .answered { falselyAnswered += 1 }
         }
-        print("project: answered rightly \(right)/\(ProjectCorpus.answerable.count), wrongly \(wrong);",
-              "declined \(declined)/\(ProjectCorpus.unanswerable.count), falsely ANSWERED \(falselyAnswered)")
-        #expect(right >= ProjectCorpus.answerable.count - 3)
-        #expect(declined >= ProjectCorpus.unanswerable.count - 3)
+        print(
+            "\(name): of \(answerable.count) answerable \(right) right, \(wrong) wrong;",
+            "of \(unanswerable.count) unanswerable \(declined) declined, \(falselyAnswered) falsely ANSWERED")
+        #expect(right >= rightMin)
+        #expect(wrong <= wrongMax)
+        #expect(declined >= declinedMin)
     }
 
     private struct Entry: Decodable {
@@ -65,7 +84,9 @@ import Testing
         var relevant: [String: Set<String>] = [:]
         for line in try String(contentsOf: url, encoding: .utf8).split(separator: "\n").dropFirst() {
             let fields = line.split(separator: "\t")
-            if fields.count == 3, fields[2] != "0" { relevant[String(fields[0]), default: []].insert(String(fields[1])) }
+            if fields.count == 3, fields[2] != "0" {
+                relevant[String(fields[0]), default: []].insert(String(fields[1]))
+            }
         }
         return relevant
     }
@@ -119,6 +140,8 @@ import Testing
             "\(name): \(count) questions; ANSWERED \(share(answered, count)) with precision \(share(answeredRight, answered));",
             "PARTIAL \(share(partial, count)) with precision \(share(partialRight, partial));",
             "without the gold document: declined \(share(declined, count)), ANSWERED \(share(withoutAnswered, count))")
-        #expect(Double(answeredRight) >= 0.8 * Double(answered))
+        #expect(Double(answeredRight) >= 0.85 * Double(answered))
+        #expect(Double(answered + partial) >= 0.5 * Double(count))
+        #expect(Double(declined) >= 0.8 * Double(count))
     }
 }

@@ -15,7 +15,8 @@ import Testing
             chunkEnd: UInt64(bytes.count), chunkHash: sha256(text))
     }
 
-    private func problem(_ proof: CitationProof, at offset: UInt64 = 0, _ text: String? = nil) -> CitationProof.Problem? {
+    private func problem(_ proof: CitationProof, at offset: UInt64 = 0, _ text: String? = nil) -> CitationProof.Problem?
+    {
         proof.problem(in: Array((text ?? self.text).utf8), at: offset, sha256: CitationVerifier.sha256)
     }
 
@@ -41,8 +42,15 @@ import Testing
         #expect(problem(changed { $0.chunkEnd += 1 }) == .outsideText(end: textBytes + 1, textBytes: textBytes))
         #expect(problem(changed { $0.chunkEnd += 2_000_000 }) == .chunkTooLarge(bytes: textBytes + 2_000_000))
         #expect(
-            problem(changed { $0.start = 3; $0.end = 4; $0.quote = "x" }) == .insideCharacter(offset: 3))
-        #expect(problem(changed { $0.start = .max - 1; $0.end = .max; $0.quote = "x" }) == .spanOutsideChunk)
+            problem(
+                changed {
+                    $0.start = 3; $0.end = 4; $0.quote = "x"
+                }) == .insideCharacter(offset: 3))
+        #expect(
+            problem(
+                changed {
+                    $0.start = .max - 1; $0.end = .max; $0.quote = "x"
+                }) == .spanOutsideChunk)
         #expect(problem(good, at: 5) == .outsideText(end: textBytes, textBytes: textBytes + 5))
     }
 

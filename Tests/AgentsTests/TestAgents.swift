@@ -161,11 +161,14 @@ final class TextServer: SearchService {
         guard let document = corpus.documents.first(where: { $0.revision.description == request.revisionID }) else {
             throw Failure(.notFound, reason: "REVISION_NOT_FOUND", "There is no such revision.")
         }
-        if case .hidesText = conduct { throw Failure(.notFound, reason: "REVISION_NOT_FOUND", "There is no such revision.") }
+        if case .hidesText = conduct {
+            throw Failure(.notFound, reason: "REVISION_NOT_FOUND", "There is no such revision.")
+        }
         let bytes = Array(document.text.utf8)
         let (start, end) = (Int(clamping: request.start), request.end == 0 ? bytes.count : Int(clamping: request.end))
         guard start <= end, end <= bytes.count else {
-            throw Failure(.outOfRange, reason: "TEXT_RANGE", "The text has \(bytes.count) bytes; the range ends at \(end).")
+            throw Failure(
+                .outOfRange, reason: "TEXT_RANGE", "The text has \(bytes.count) bytes; the range ends at \(end).")
         }
         for offset in [start, end] where offset < bytes.count && bytes[offset] & 0xC0 == 0x80 {
             throw Failure.invalid(field: "start", "byte \(offset) is inside a character")

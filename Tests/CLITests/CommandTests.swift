@@ -1,6 +1,8 @@
 import ArgumentParser
 import Core
+import Foundation
 import Glibc
+import RPC
 import Testing
 
 @testable import CLI
@@ -184,9 +186,7 @@ private func withDirectory(_ body: (String) async throws -> Void) async throws {
     removeTree(directory)
 }
 
-private func removeTree(_ path: String) {
-    nftw(path, { path, _, _, _ in path.map { remove($0) } ?? 0 }, 16, Int32(FTW_DEPTH.rawValue | FTW_PHYS.rawValue))
-}
+private func removeTree(_ path: String) { try? FileManager.default.removeItem(atPath: path) }
 
 private func write(_ text: String, to path: String) throws {
     let descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600)

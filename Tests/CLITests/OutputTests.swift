@@ -44,7 +44,7 @@ import Testing
     @Test func yamlIsBlockStyleAndQuotesWhatIsAmbiguous() {
         let value = JSONValue.fields(
             ("name", .string("plain text")), ("flag", .string("true")), ("empty", .array([])),
-            ("rows", .array([.fields(("id", .string("a-1")), ("n", .integer(2))), .string("x: y")])))
+            ("rows", .array([.fields(("id", .string("a-1")), ("count", .integer(2))), .string("x: y")])))
         #expect(
             value.yaml() == """
                 name: plain text
@@ -52,7 +52,7 @@ import Testing
                 empty: []
                 rows:
                   - id: a-1
-                    n: 2
+                    count: 2
                   - "x: y"
 
                 """)

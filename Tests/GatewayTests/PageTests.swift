@@ -27,7 +27,9 @@ import Testing
                 #expect(!page.text.contains(forbidden), "\(forbidden)")
             }
             let script = try await system.send("GET", "/assets/app.js", key: nil).text
-            for forbidden in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "localStorage", "http"] {
+            for forbidden in [
+                "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "localStorage", "http",
+            ] {
                 #expect(!script.contains(forbidden), "\(forbidden)")
             }
         }

@@ -23,7 +23,9 @@ final class RawConnection: Sendable {
         self.collector = collector
     }
 
-    static func connect(_ address: SocketAddress, group: any EventLoopGroup, reads: Bool = true) async throws -> RawConnection {
+    static func connect(_ address: SocketAddress, group: any EventLoopGroup, reads: Bool = true) async throws
+        -> RawConnection
+    {
         let loop = group.next()
         let collector = Collector(loop: loop)
         let channel = try await ClientBootstrap(group: loop)
@@ -54,7 +56,9 @@ final class RawConnection: Sendable {
         while true {
             guard let byte = try await collector.byte() else { throw Closed() }
             all.append(byte)
-            if byte == 10, condition(String(decoding: all, as: UTF8.self)) { return String(decoding: all, as: UTF8.self) }
+            if byte == 10, condition(String(decoding: all, as: UTF8.self)) {
+                return String(decoding: all, as: UTF8.self)
+            }
         }
     }
 
@@ -67,17 +71,18 @@ final class RawConnection: Sendable {
             answer = Answer(status: Int(lines[0].split(separator: " ")[1]) ?? 0)
             for line in lines.dropFirst() {
                 let colon = line.firstIndex(of: ":") ?? line.endIndex
-                answer.headers.append((line[..<colon].lowercased(), String(line[colon...].dropFirst().drop { $0 == " " })))
+                answer.headers.append(
+                    (line[..<colon].lowercased(), String(line[colon...].dropFirst().drop { $0 == " " })))
             }
         } while answer.status == 100
         if toHEAD { return answer }
         if let length = answer["content-length"].flatMap({ Int($0) }) {
-            for _ in 0..<length { answer.body.append(try await nextByte()) }
+            answer.body = try await bytes(length)
         } else if answer["transfer-encoding"] == "chunked" {
             while true {
                 let line = try await read { $0.hasSuffix("\r\n") }
                 let size = Int(line.dropLast(1), radix: 16) ?? 0
-                for _ in 0..<size { answer.body.append(try await nextByte()) }
+                answer.body += try await bytes(size)
                 _ = try await read { $0.hasSuffix("\r\n") }
                 if size == 0 { break }
             }
@@ -87,9 +92,13 @@ final class RawConnection: Sendable {
         return answer
     }
 
-    private func nextByte() async throws -> UInt8 {
-        guard let byte = try await collector.byte() else { throw Closed() }
-        return byte
+    private func bytes(_ count: Int) async throws -> [UInt8] {
+        var all: [UInt8] = []
+        while all.count < count {
+            guard let more = await collector.next(atMost: count - all.count) else { throw Closed() }
+            all += more
+        }
+        return all
     }
 
     private final class Collector: ChannelInboundHandler, @unchecked Sendable {
@@ -113,12 +122,13 @@ final class RawConnection: Sendable {
         func channelInactive(context: ChannelHandlerContext) { continuation.finish() }
         func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
 
-        func next() async -> [UInt8]? {
-            if !current.isEmpty {
-                defer { current = [] }
-                return Array(current)
+        func next(atMost count: Int = .max) async -> ArraySlice<UInt8>? {
+            if current.isEmpty {
+                guard let bytes = await iterator.next() else { return nil }
+                current = bytes[...]
             }
-            return await iterator.next()
+            defer { current = current.dropFirst(count) }
+            return current.prefix(count)
         }
 
         func byte() async throws -> UInt8? {

@@ -4,7 +4,8 @@ import Testing
 
 @Suite struct Strictness {
     private static let get = "GET /v1/health HTTP/1.1\r\n"
-    private static let post = "POST /v1/search HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nX-API-Key: admin-key\r\n"
+    private static let post =
+        "POST /v1/search HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\nX-API-Key: admin-key\r\n"
 
     private struct Case {
         let name: String
@@ -52,14 +53,17 @@ import Testing
         Case("coding before chunked", post + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
         Case("chunked twice", post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         Case("disguised chunked", post + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
-        Case("chunked in HTTP/1.0", "POST /v1/search HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        Case(
+            "chunked in HTTP/1.0", "POST /v1/search HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         Case("bad chunk size", post + "Transfer-Encoding: chunked\r\n\r\nx\r\n\r\n"),
         Case("chunk size with a sign", post + "Transfer-Encoding: chunked\r\n\r\n+2\r\n{}\r\n0\r\n\r\n"),
         Case("chunk size with a prefix", post + "Transfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n"),
         Case("chunk size with a space", post + "Transfer-Encoding: chunked\r\n\r\n2 \r\n{}\r\n0\r\n\r\n"),
         Case("chunk with bare LF", post + "Transfer-Encoding: chunked\r\n\r\n2\n{}\r\n0\r\n\r\n"),
         Case("chunk longer than its size", post + "Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n"),
-        Case("chunk size beyond 64 bits", post + "Transfer-Encoding: chunked\r\n\r\n10000000000000002\r\n{}\r\n0\r\n\r\n"),
+        Case(
+            "chunk size beyond 64 bits", post + "Transfer-Encoding: chunked\r\n\r\n10000000000000002\r\n{}\r\n0\r\n\r\n"
+        ),
         Case("unknown method", "BREW /v1/health HTTP/1.1\r\nHost: h\r\n\r\n"),
         Case("version with a letter", "GET /v1/health HTTP/1.x\r\nHost: h\r\n\r\n"),
         Case("version 2", "GET /v1/health HTTP/2.0\r\nHost: h\r\n\r\n"),
@@ -74,10 +78,15 @@ import Testing
         Case("expectation", get + "Host: h\r\nExpect: 200-ok\r\n\r\n", 417),
         Case("URI of 9 KiB", "GET /\(String(repeating: "a", count: 9000)) HTTP/1.1\r\nHost: h\r\n\r\n", 414),
         Case("one header of 20 KiB", get + "Host: h\r\nX: \(String(repeating: "a", count: 20_000))\r\n\r\n", 431),
-        Case("17 KiB of headers", get + "Host: h\r\n" + (0..<17).map { "X\($0): \(String(repeating: "a", count: 1000))\r\n" }.joined() + "\r\n", 431),
+        Case(
+            "17 KiB of headers",
+            get + "Host: h\r\n" + (0..<17).map { "X\($0): \(String(repeating: "a", count: 1000))\r\n" }.joined()
+                + "\r\n", 431),
         Case("101 headers", get + "Host: h\r\n" + (0..<101).map { "X\($0): a\r\n" }.joined() + "\r\n", 431),
         Case("JSON beyond the limit", post + "Content-Length: 6000000\r\n\r\n", 413),
-        Case("JSON beyond the limit in chunks", post + "Transfer-Encoding: chunked\r\n\r\n600000\r\n" + String(repeating: " ", count: 0x600000), 413),
+        Case(
+            "JSON beyond the limit in chunks",
+            post + "Transfer-Encoding: chunked\r\n\r\n600000\r\n" + String(repeating: " ", count: 0x600000), 413),
     ]
 
     @Test func refusedAndClosed() async throws {
@@ -124,8 +133,9 @@ import Testing
             #expect(try await connection.answer().status == 200)
             #expect(try await connection.answer().status == 404)
             #expect(try await connection.answer().status == 200)
-            try await connection.send("POST /v1/search HTTP/1.1\r\nHost: h\r\nX-API-Key: admin-key\r\nContent-Type: application/json\r\n"
-                + "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;x=y\r\n}\r\n0\r\nTrailer: x\r\n\r\n")
+            try await connection.send(
+                "POST /v1/search HTTP/1.1\r\nHost: h\r\nX-API-Key: admin-key\r\nContent-Type: application/json\r\n"
+                    + "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;x=y\r\n}\r\n0\r\nTrailer: x\r\n\r\n")
             #expect(try await connection.answer().status == 200)
             await connection.close()
         }
@@ -160,7 +170,11 @@ import Testing
 
     @Test(arguments: ["", "GET /v1/hea", "GET /v1/health HTTP/1.1\r\nHost: h\r\n"])
     func slowHeadsAreDropped(_ start: String) async throws {
-        try await TestSystem.run(.with { $0.slowClientSecondsMax = 0.2; $0.idleSecondsMax = 0.2 }) { system in
+        try await TestSystem.run(
+            .with {
+                $0.slowClientSecondsMax = 0.2; $0.idleSecondsMax = 0.2
+            }
+        ) { system in
             let connection = try await system.connect()
             // The first byte decides the protocol; after an answer the connection is between requests.
             try await connection.send(Self.get + "Host: h\r\n\r\n" + start)
@@ -171,7 +185,10 @@ import Testing
 
     @Test func slowBodiesAreToldAndDropped() async throws {
         try await TestSystem.run(.with { $0.slowClientSecondsMax = 0.2 }) { system in
-            for head in [Self.post, Self.post.replacing("search", with: "documents:upload").replacing("json", with: "octet-stream")] {
+            for head in [
+                Self.post,
+                Self.post.replacing("search", with: "documents:upload").replacing("json", with: "octet-stream"),
+            ] {
                 let connection = try await system.connect()
                 try await connection.send(head + "Content-Length: 5000\r\n\r\n{")
                 let answer = try await connection.answer()
@@ -186,7 +203,9 @@ import Testing
         try await TestSystem.run(.with { $0.slowClientSecondsMax = 0.3 }) { system in
             let connection = try await system.connect(reads: false)
             try await connection.send(
-                TestSystem.request("POST", "/v1/answers", ["Accept": "application/x-ndjson"], body: Array(#"{"question":"much"}"#.utf8)))
+                TestSystem.request(
+                    "POST", "/v1/answers", ["Accept": "application/x-ndjson"], body: Array(#"{"question":"much"}"#.utf8)
+                ))
             // 120 MB that nobody reads: the gateway gives the client up, and with it the call.
             await system.log.until { $0.cancelled == 1 }
             await connection.close()

@@ -25,14 +25,16 @@ struct TestSystem {
     }
 
     func send(
-        _ verb: String, _ uri: String, _ headers: [String: String] = [:], key: String? = "admin-key", body: String? = nil,
+        _ verb: String, _ uri: String, _ headers: [String: String] = [:], key: String? = "admin-key",
+        body: String? = nil,
         type: String? = "application/json"
     ) async throws -> RawConnection.Answer {
         try await send(Self.request(verb, uri, headers, key: key, body: body.map { Array($0.utf8) }, type: type))
     }
 
     static func request(
-        _ verb: String, _ uri: String, _ headers: [String: String] = [:], key: String? = "admin-key", body: [UInt8]? = nil,
+        _ verb: String, _ uri: String, _ headers: [String: String] = [:], key: String? = "admin-key",
+        body: [UInt8]? = nil,
         type: String? = "application/json"
     ) -> String {
         var text = "\(verb) \(uri) HTTP/1.1\r\nHost: localhost\r\n"
@@ -63,6 +65,8 @@ struct TestSystem {
         behindConfiguration.authenticator = TestAuthenticator()
         let behind = RPCServer(runtime: runtime, router: router, configuration: behindConfiguration)
         let client = RPCClient(runtime: runtime, endpoint: .inProcess(behind))
+        // Connected before anything is measured or cut short.
+        _ = try await HealthClient(client).check(HealthCheckRequest())
         var clients: [String: RPCClient] = [:]
         for service in router.services where !services.contains(service) { clients[service] = client }
 
@@ -104,7 +108,8 @@ extension HTTPGateway.Configuration {
 
 /// The headers that operations.md wants on everything.
 let requiredHeaders = [
-    "x-content-type-options", "x-frame-options", "strict-transport-security", "content-security-policy", "x-xss-protection",
+    "x-content-type-options", "x-frame-options", "strict-transport-security", "content-security-policy",
+    "x-xss-protection",
     "referrer-policy", "permissions-policy", "cross-origin-opener-policy", "cross-origin-embedder-policy",
     "cross-origin-resource-policy", "cache-control", "x-request-id", "traceparent", "date",
 ]

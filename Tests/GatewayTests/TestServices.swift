@@ -70,7 +70,8 @@ struct TestSearch: SearchService {
             documentID: "d", start: 1, end: 1 << 40, hash: [1, 2], score: 0.5, title: request.query,
             metadata: request.filter)
         return SearchResponse(
-            hits: Array(repeating: hit, count: Int(request.limit)), sequence: 7, candidates: UInt64(request.collections.count))
+            hits: Array(repeating: hit, count: Int(request.limit)), sequence: 7,
+            candidates: UInt64(request.collections.count))
     }
 }
 
@@ -89,10 +90,10 @@ struct TestAnswers: AnswersService {
                 throw error
             }
         }
-        if request.question == "much" {
+        if let count = ["some": 100, "much": 2000][request.question] {
             let text = String(repeating: "x", count: 60_000)
             do {
-                for _ in 0..<2000 { try await responses.write(AskEvent(event: .sentence(AnswerSentence(text: text)))) }
+                for _ in 0..<count { try await responses.write(AskEvent(event: .sentence(AnswerSentence(text: text)))) }
             } catch {
                 log.noteCancelled()
                 throw error
@@ -107,7 +108,9 @@ struct TestAnswers: AnswersService {
         return Answer(id: request.id)
     }
 
-    func verifyCitations(_ request: VerifyCitationsRequest, _ context: ServerContext) async throws -> VerifyCitationsResponse {
+    func verifyCitations(_ request: VerifyCitationsRequest, _ context: ServerContext) async throws
+        -> VerifyCitationsResponse
+    {
         log.note(context)
         return VerifyCitationsResponse(
             checks: request.citations.map { CitationCheck(valid: $0.quote == "q", problem: "") }, allValid: true)
@@ -130,7 +133,9 @@ struct TestIngest: IngestService {
                 case .start(let value):
                     start = value
                     log.noteUpload(value)
-                    if start.origin == "refused" { throw Failure(.invalidArgument, reason: "WRONG_TYPE", "Not a document.") }
+                    if start.origin == "refused" {
+                        throw Failure(.invalidArgument, reason: "WRONG_TYPE", "Not a document.")
+                    }
                 case .data(let bytes):
                     count += UInt64(bytes.count)
                     for byte in bytes { sum = sum &* 31 &+ UInt64(byte) }
@@ -147,12 +152,15 @@ struct TestIngest: IngestService {
                 mediaType: start.mediaType, metadata: start.metadata, sizeBytes: count))
     }
 
-    func pasteDocument(_ request: PasteDocumentRequest, _ context: ServerContext) async throws -> UploadDocumentResponse {
+    func pasteDocument(_ request: PasteDocumentRequest, _ context: ServerContext) async throws -> UploadDocumentResponse
+    {
         log.note(context)
-        return UploadDocumentResponse(document: Document(title: request.title, sizeBytes: UInt64(request.text.utf8.count)))
+        return UploadDocumentResponse(
+            document: Document(title: request.title, sizeBytes: UInt64(request.text.utf8.count)))
     }
 
-    func listDocuments(_ request: ListDocumentsRequest, _ context: ServerContext) async throws -> ListDocumentsResponse {
+    func listDocuments(_ request: ListDocumentsRequest, _ context: ServerContext) async throws -> ListDocumentsResponse
+    {
         log.note(context)
         return ListDocumentsResponse(nextPageToken: "\(request.pageSize) \(request.includeDeleted)")
     }

@@ -39,6 +39,9 @@ import Testing
                 "GET", "/v1/search?query=a+b%2Bc&limit=1&filter[k]=v&filter.l.m=w&collections=x&collections=y")
             #expect(get.text.contains(#""title":"a b+c","metadata":{"k":"v","l.m":"w"}"#))
             #expect(get.text.contains(#""candidates":"2""#))
+            // Large replies are written off the loop and answered on it.
+            let large = try await system.send("GET", "/v1/search?query=a&limit=5000")
+            #expect(large.status == 200 && large.body.count > 400_000)
             #expect(try await system.send("GET", "/v1/documents/a%2Fb%20c").text == #"{"id":"a/b c"}"#)
             #expect(try await system.send("DELETE", "/v1/documents/7").text == #"{"id":"7","deleted":true}"#)
             #expect(
@@ -81,7 +84,8 @@ import Testing
             #expect(
                 busy.text
                     == #"{"type":"urn:acp:problem:busy","title":"Too many requests","status":429,"detail":"Too much.","code":"RESOURCE_EXHAUSTED","#
-                    + #""reason":"BUSY","remedy":"Wait.","requestId":"\#(id)","traceId":"\#(trace)","retryAfterMs":1500}"#)
+                    + #""reason":"BUSY","remedy":"Wait.","requestId":"\#(id)","traceId":"\#(trace)","retryAfterMs":1500}"#
+            )
             #expect(try await problem("down")["retry-after"] == "1")
             let fields = try await problem("fields")
             #expect(fields.status == 400)
@@ -190,7 +194,8 @@ import Testing
             let answer = try await system.send(
                 "GET", "/v1/status",
                 [
-                    "traceparent": parent, "tracestate": "a=1, b@c=2", "X-Request-Id": "req-1", "X-Correlation-Id": "cor.1",
+                    "traceparent": parent, "tracestate": "a=1, b@c=2", "X-Request-Id": "req-1",
+                    "X-Correlation-Id": "cor.1",
                     "Idempotency-Key": "once", "Request-Timeout": "5",
                 ])
             let call = try #require(system.log.calls.last)
@@ -209,8 +214,10 @@ import Testing
     }
 
     @Test(arguments: [
-        "", "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "", "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
+        "00-00000000000000000000000000000000-b7ad6b7169203331-01",
+        "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
+        "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x", "x\r\ntraceparent: y",
     ])
     func malformedTracesStartNewOnes(_ parent: String) async throws {
@@ -228,7 +235,10 @@ import Testing
     @Test func traceStateIsWholeOrAbsent() {
         #expect(RequestIdentity.traceState(["a=1", "b=2"]) == "a=1,b=2")
         #expect(RequestIdentity.traceState([" a=1 ,,\tb=2"]) == "a=1,b=2")
-        for bad in ["A=1", "a=1,a=2", "a", "a=", "a=b=c", "=1", "a@=1", "@a=1", "a@b@c=1", String(repeating: "k", count: 257) + "=1"] {
+        for bad in [
+            "A=1", "a=1,a=2", "a", "a=", "a=b=c", "=1", "a@=1", "@a=1", "a@b@c=1",
+            String(repeating: "k", count: 257) + "=1",
+        ] {
             #expect(RequestIdentity.traceState([bad]) == "", "\(bad)")
         }
         let many = (0..<33).map { "k\($0)=1" }

@@ -6,7 +6,9 @@ import Testing
 @testable import Gateway
 
 @Suite struct Uploads {
-    private static func bytes(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 / 251) } }
+    private static func bytes(_ count: Int) -> [UInt8] {
+        (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 7 &+ $0 / 251) }
+    }
 
     private static func sum(_ bytes: [UInt8]) -> String { String(bytes.reduce(UInt64(0)) { $0 &* 31 &+ UInt64($1) }) }
 
@@ -29,7 +31,8 @@ import Testing
         try await TestSystem.run { system in
             let body = Self.bytes(count)
             let answer = try await post(
-                system, "/v1/documents:upload?origin=a%2Fb.md&collection=c&metadata[k]=v&title=T", type: "text/markdown; charset=utf-8", body)
+                system, "/v1/documents:upload?origin=a%2Fb.md&collection=c&metadata[k]=v&title=T",
+                type: "text/markdown; charset=utf-8", body)
             #expect(answer.status == 200)
             let size = count == 0 ? "" : #","sizeBytes":"\#(count)""#
             #expect(
@@ -48,7 +51,10 @@ import Testing
                 #expect(answer.status == 200)
                 #expect(system.log.uploads.last?.mediaType == "")
             }
-            #expect(try await post(system, "/v1/documents:upload?origin=o&mediaType=text/html&size_bytes=0", type: "text/plain", [1]).status == 200)
+            #expect(
+                try await post(
+                    system, "/v1/documents:upload?origin=o&mediaType=text/html&size_bytes=0", type: "text/plain", [1]
+                ).status == 200)
             #expect(system.log.uploads.last?.mediaType == "text/html")
             #expect(system.log.uploads.last?.sizeBytes == 0)
             #expect(try await post(system, "/v1/documents:upload?nope=1", type: "text/plain", [1]).status == 400)
@@ -58,7 +64,8 @@ import Testing
     @Test func chunkedBodiesHaveNoSizeAndTinyChunksAreJoined() async throws {
         try await TestSystem.run { system in
             let connection = try await system.connect()
-            let head = "POST /v1/documents:upload?origin=o HTTP/1.1\r\nHost: h\r\nX-API-Key: admin-key\r\nTransfer-Encoding: chunked\r\n\r\n"
+            let head =
+                "POST /v1/documents:upload?origin=o HTTP/1.1\r\nHost: h\r\nX-API-Key: admin-key\r\nTransfer-Encoding: chunked\r\n\r\n"
             try await connection.send(head + (0..<5000).map { _ in "1\r\na\r\n" }.joined() + "0\r\n\r\n")
             let answer = try await connection.answer()
             #expect(answer.text.contains(#""sizeBytes":"5000""#))
@@ -74,12 +81,17 @@ import Testing
             #expect(refused.status == 400)
             #expect(refused.text.contains("WRONG_TYPE"))
             expectHeaders(refused, "refused upload")
-            #expect(try await post(system, "/v1/documents:upload?origin=o", type: nil, body, key: "viewer-key").status == 403)
-            #expect(try await post(system, "/v1/documents:upload?origin=o", type: nil, Self.bytes(1_000_001)).status == 413)
-            #expect(try await post(system, "/v1/documents:upload?origin=o", type: nil, Self.bytes(1_000_000)).status == 200)
+            #expect(
+                try await post(system, "/v1/documents:upload?origin=o", type: nil, body, key: "viewer-key").status
+                    == 403)
+            #expect(
+                try await post(system, "/v1/documents:upload?origin=o", type: nil, Self.bytes(1_000_001)).status == 413)
+            #expect(
+                try await post(system, "/v1/documents:upload?origin=o", type: nil, Self.bytes(1_000_000)).status == 200)
             let connection = try await system.connect()
             try await connection.send(
-                "POST /v1/documents:upload?origin=o HTTP/1.1\r\nHost: h\r\nX-API-Key: admin-key\r\nTransfer-Encoding: chunked\r\n\r\nF4241\r\n")
+                "POST /v1/documents:upload?origin=o HTTP/1.1\r\nHost: h\r\nX-API-Key: admin-key\r\nTransfer-Encoding: chunked\r\n\r\nF4241\r\n"
+            )
             try await connection.send(Self.bytes(1_000_001))
             #expect(try await connection.answer().status == 413)
             await connection.close()
@@ -113,10 +125,17 @@ import Testing
             let file = Self.bytes(200_000) + Array("\r\n--b".utf8.dropLast()) + Array("\r\n--".utf8)
             let body = Self.form([
                 ("Content-Disposition: form-data; name=\"collection\"", Array("c".utf8)),
-                ("Content-Disposition: form-data; name=metadata\r\nContent-Type: application/json", Array(#"{"k":"v"}"#.utf8)),
-                ("content-disposition: form-data; name=\"file\"; filename=\"a \\\"b%22.md\"\r\nContent-Type: text/markdown", file),
+                (
+                    "Content-Disposition: form-data; name=metadata\r\nContent-Type: application/json",
+                    Array(#"{"k":"v"}"#.utf8)
+                ),
+                (
+                    "content-disposition: form-data; name=\"file\"; filename=\"a \\\"b%22.md\"\r\nContent-Type: text/markdown",
+                    file
+                ),
             ])
-            let answer = try await post(system, "/v1/documents:upload?title=T", type: "multipart/form-data; boundary=\"b\"", body)
+            let answer = try await post(
+                system, "/v1/documents:upload?title=T", type: "multipart/form-data; boundary=\"b\"", body)
             #expect(
                 answer.text
                     == #"{"document":{"id":"\#(Self.sum(file))","collection":"c","origin":"a \"b\".md","title":"T","mediaType":"text/markdown","metadata":{"k":"v"},"sizeBytes":"\#(file.count)"}}"#
@@ -129,13 +148,17 @@ import Testing
             let name = { (file: String) in "Content-Disposition: form-data; name=\"f\"; filename=\"\(file)\"" }
             let origin = "Content-Disposition: form-data; name=\"origin\""
             let body = Self.form([
-                (name("one.md"), Array("1".utf8)), (name("refused"), Self.bytes(90_000)), (name("big"), Self.bytes(100_001)),
+                (name("one.md"), Array("1".utf8)), (name("refused"), Self.bytes(90_000)),
+                (name("big"), Self.bytes(100_001)),
                 (origin, Array("o2".utf8)), (name("two.md"), []), (name("three.md"), []),
             ])
             let answer = try await post(system, "/v1/documents:upload", type: "multipart/form-data; boundary=b", body)
             #expect(answer.status == 207)
             let text = answer.text
-            #expect(text.hasPrefix(#"[{"file":"one.md","status":200,"result":{"document":{"id":"49","origin":"one.md","sizeBytes":"1"}}}"#))
+            #expect(
+                text.hasPrefix(
+                    #"[{"file":"one.md","status":200,"result":{"document":{"id":"49","origin":"one.md","sizeBytes":"1"}}}"#
+                ))
             #expect(text.contains(#"{"file":"refused","status":400,"problem":{"type":"urn:acp:problem:wrong-type""#))
             #expect(text.contains(#"{"file":"big","status":413,"problem":"#))
             #expect(text.contains(#"{"file":"two.md","status":200,"result":{"document":{"id":"0","origin":"o2"}}}"#))
@@ -148,20 +171,42 @@ import Testing
         try await TestSystem.run { system in
             let file = "Content-Disposition: form-data; name=\"f\"; filename=\"x\""
             for (name, type, body) in [
-                ("no boundary", "multipart/form-data", Self.form([])), ("bad boundary", "multipart/form-data; boundary=a\"b", Self.form([])),
-                ("no file", "multipart/form-data; boundary=b", Self.form([("Content-Disposition: form-data; name=\"a\"", [])])),
+                ("no boundary", "multipart/form-data", Self.form([])),
+                ("bad boundary", "multipart/form-data; boundary=a\"b", Self.form([])),
+                (
+                    "no file", "multipart/form-data; boundary=b",
+                    Self.form([("Content-Disposition: form-data; name=\"a\"", [])])
+                ),
                 ("empty", "multipart/form-data; boundary=b", []),
                 ("other boundary", "multipart/form-data; boundary=c", Self.form([(file, [])])),
                 ("no end", "multipart/form-data; boundary=b", Array(Self.form([(file, [1])]).dropLast(4))),
                 ("no disposition", "multipart/form-data; boundary=b", Self.form([("X: y", [])])),
-                ("attachment", "multipart/form-data; boundary=b", Self.form([("Content-Disposition: attachment; name=a", [])])),
-                ("no name", "multipart/form-data; boundary=b", Self.form([("Content-Disposition: form-data; filename=a", [])])),
+                (
+                    "attachment", "multipart/form-data; boundary=b",
+                    Self.form([("Content-Disposition: attachment; name=a", [])])
+                ),
+                (
+                    "no name", "multipart/form-data; boundary=b",
+                    Self.form([("Content-Disposition: form-data; filename=a", [])])
+                ),
                 ("two dispositions", "multipart/form-data; boundary=b", Self.form([(file + "\r\n" + file, [])])),
-                ("base64", "multipart/form-data; boundary=b", Self.form([(file + "\r\nContent-Transfer-Encoding: base64", [])])),
+                (
+                    "base64", "multipart/form-data; boundary=b",
+                    Self.form([(file + "\r\nContent-Transfer-Encoding: base64", [])])
+                ),
                 ("no header", "multipart/form-data; boundary=b", Self.form([("nonsense", [])])),
-                ("long header", "multipart/form-data; boundary=b", Self.form([(file + "\r\nX: " + String(repeating: "a", count: 9000), [])])),
-                ("unknown field", "multipart/form-data; boundary=b", Self.form([("Content-Disposition: form-data; name=nope", []), (file, [])])),
-                ("not text", "multipart/form-data; boundary=b", Self.form([("Content-Disposition: form-data; name=title", [0xFF]), (file, [])])),
+                (
+                    "long header", "multipart/form-data; boundary=b",
+                    Self.form([(file + "\r\nX: " + String(repeating: "a", count: 9000), [])])
+                ),
+                (
+                    "unknown field", "multipart/form-data; boundary=b",
+                    Self.form([("Content-Disposition: form-data; name=nope", []), (file, [])])
+                ),
+                (
+                    "not text", "multipart/form-data; boundary=b",
+                    Self.form([("Content-Disposition: form-data; name=title", [0xFF]), (file, [])])
+                ),
             ] as [(String, String, [UInt8])] {
                 let answer = try await post(system, "/v1/documents:upload", type: type, body)
                 #expect(answer.status == 400, "\(name): \(answer.text)")

@@ -22,8 +22,8 @@ struct SeededGenerator: RandomNumberGenerator {
 
 typealias Block = ExtractedContent.Block
 
-func words(_ count: Int, _ word: String = "word", from first: Int = 1) -> String {
-    (first..<(first + count)).map { "\(word)\($0)" }.joined(separator: " ")
+func words(_ count: Int, _ word: String = "cat") -> String {
+    Array(repeating: word, count: count).joined(separator: " ")
 }
 
 /// `count` sentences of ten words.
@@ -81,18 +81,20 @@ func chunked(_ blocks: [Block]) throws -> (text: CanonicalText, chunks: [TextChu
             let shared = TextScanner.measure(text.bytes, second.span.start..<first.span.end)
             #expect((1...20).contains(shared.words))
         }
-        #expect(Set(chunks.map(\.passage)).count == (chunks.map(\.words).reduce(0, +) + 399) / 400)
+        let passages = Set(chunks.map(\.passage))
+        #expect(passages.count >= 2 && passages.count <= chunks.count / 2)
+        #expect(!passages.contains(nil))
     }
 
     @Test func blocksThatFitAreNotSplitAndDoNotOverlap() throws {
-        let (text, chunks) = try chunked((0..<6).map { Block(kind: .paragraph, text: words(50, from: $0 * 50)) })
+        let (text, chunks) = try chunked((0..<6).map { Block(kind: .paragraph, text: words(50, "a\($0)")) })
         #expect(chunks.count == 3)
         for (first, second) in zip(chunks, chunks.dropFirst()) { #expect(first.span.end + 2 == second.span.start) }
         #expect(chunks.allSatisfy { text.text($0.span).split(separator: "\n\n").count == 2 })
     }
 
     @Test func aLargeTableIsSplitBetweenRowsAndItsHeaderIsOnlyMetadata() throws {
-        let rows = (1...60).map { "row\($0) | \(words(8, "cell"))" }
+        let rows = (1...60).map { "row\($0) | \(words(8))" }
         let table = (["Name | Value"] + rows).joined(separator: "\n")
         let (text, chunks) = try chunked([
             Block(kind: .heading(level: 1), text: "Limits"), Block(kind: .table(headerRows: 1), text: table),
@@ -137,7 +139,7 @@ func chunked(_ blocks: [Block]) throws -> (text: CanonicalText, chunks: [TextChu
     @Test func headingPathsAreOneShortLine() throws {
         let (_, chunks) = try chunked([Block(kind: .heading(level: 1), text: "A\n  long " + words(100)), Block(kind: .paragraph, text: "x")])
         #expect(chunks.allSatisfy { $0.headingPath[0].utf8.count <= Chunker.headingBytesMax })
-        #expect(chunks[0].headingPath[0].hasPrefix("A long word1"))
+        #expect(chunks[0].headingPath[0].hasPrefix("A long cat cat"))
     }
 
     @Test func tooMuchTextIsRefused() {

@@ -4,6 +4,7 @@ import Logging
 import RPC
 import Storage
 import TestSupport
+import Testing
 
 @testable import Ingest
 
@@ -127,6 +128,12 @@ final class TestSystem: Sendable {
             guard MonotonicTime.now() < deadline else { throw Failure(.deadlineExceeded, "the index does not catch up") }
             try await Task.sleep(for: .milliseconds(2))
         }
+    }
+
+    /// Checks the rows of the tables that an upload touches, in the order of `rowCounts`.
+    func expectRows(_ counts: [Int], _ location: SourceLocation = #_sourceLocation) async throws {
+        let found = try await rowCounts()
+        #expect(found == counts, "documents, revisions, originals, parts, jobs, chunks, log", sourceLocation: location)
     }
 
     /// Rows of the tables that an upload touches.

@@ -5,7 +5,8 @@ import Testing
 
 @Suite struct MessageBindingsToMessages {
     private func build<M: WireMessage>(
-        _ type: M.Type, body: String? = nil, field: String = "", path: [(String, String)] = [], query: [(String, String)] = []
+        _ type: M.Type, body: String? = nil, field: String = "", path: [(String, String)] = [],
+        query: [(String, String)] = []
     ) throws -> M {
         try M.decode(
             MessageJSON.build(
@@ -19,19 +20,22 @@ import Testing
         let request = try build(
             SearchRequest.self,
             query: [
-                ("query", "a b"), ("collections", "x"), ("collections", "y"), ("perDocument", "3"), ("document_ids", "d"),
+                ("query", "a b"), ("collections", "x"), ("collections", "y"), ("perDocument", "3"),
+                ("document_ids", "d"),
                 ("filter.a.b", "1"), ("filter[c.d]", "2"), ("limit", "1e1"),
             ])
         #expect(
             request
                 == SearchRequest(
-                    query: "a b", collections: ["x", "y"], filter: ["a.b": "1", "c.d": "2"], limit: 10, documentIDs: ["d"],
+                    query: "a b", collections: ["x", "y"], filter: ["a.b": "1", "c.d": "2"], limit: 10,
+                    documentIDs: ["d"],
                     perDocument: 3))
         #expect(try build(ListJobsRequest.self, query: [("state", "DEAD")]).state == .dead)
         #expect(try build(ListJobsRequest.self, query: [("state", "6")]).state == .dead)
         #expect(try build(ListDocumentsRequest.self, query: [("includeDeleted", "true")]).includeDeleted)
         let nested = try build(
-            UploadDocumentRequest.self, query: [("start.origin", "o"), ("start.metadata[k]", "v"), ("start.sizeBytes", "9")])
+            UploadDocumentRequest.self,
+            query: [("start.origin", "o"), ("start.metadata[k]", "v"), ("start.sizeBytes", "9")])
         #expect(nested.part == .start(UploadStart(origin: "o", sizeBytes: 9, metadata: ["k": "v"])))
         let time = try build(Document.self, query: [("createdAt", "1970-01-01T00:00:01Z")])
         #expect(time.createdAt == Timestamp(seconds: 1, nanos: 0))
@@ -40,10 +44,12 @@ import Testing
     @Test func bodyPathAndParametersMeet() throws {
         let text = try build(GetTextRequest.self, path: [("revision_id", "r")], query: [("start", "5")])
         #expect(text == GetTextRequest(revisionID: "r", start: 5))
-        let whole = try build(GetTextRequest.self, body: #"{"revisionId":"other","end":"7"}"#, field: "*", path: [("revision_id", "r")])
+        let whole = try build(
+            GetTextRequest.self, body: #"{"revisionId":"other","end":"7"}"#, field: "*", path: [("revision_id", "r")])
         #expect(whole == GetTextRequest(revisionID: "r", end: 7))
         let part = try build(
-            UploadDocumentResponse.self, body: #"{"id":"d"}"#, field: "document", query: [("unchanged", "true"), ("job.id", "j")])
+            UploadDocumentResponse.self, body: #"{"id":"d"}"#, field: "document",
+            query: [("unchanged", "true"), ("job.id", "j")])
         #expect(part == UploadDocumentResponse(document: Document(id: "d"), job: Job(id: "j"), unchanged: true))
         let filter = try build(SearchRequest.self, body: #"{"a":"b"}"#, field: "filter", query: [("query", "q")])
         #expect(filter == SearchRequest(query: "q", filter: ["a": "b"]))

@@ -103,7 +103,9 @@ import Testing
         #expect(envelope.fieldType == "acp.v1.UploadStart")
         #expect(envelope.wrap(start.encoded()) == UploadDocumentRequest(part: .start(start)).encoded())
         let data = try FieldEnvelope(type: "acp.v1.UploadDocumentRequest", field: "data")
-        #expect(data.wrap(ByteBuffer(repeating: 7, count: 300)) == UploadDocumentRequest(part: .data(Array(repeating: 7, count: 300))).encoded())
+        #expect(
+            data.wrap(ByteBuffer(repeating: 7, count: 300))
+                == UploadDocumentRequest(part: .data(Array(repeating: 7, count: 300))).encoded())
         #expect(throws: Failure.self) { try FieldEnvelope(type: "acp.v1.Job", field: "total") }
     }
 }
@@ -117,12 +119,15 @@ import Testing
         #expect(try decode("\t{ \"document_id\" : \"a\"\r\n} ", as: Hit.self).documentID == "a")
         #expect(try decode(#"{"documentId":"a"}"#, as: Hit.self).documentID == "a")
         #expect(try decode(#"{"start":"18446744073709551615","end":7}"#, as: Hit.self).start == .max)
-        #expect(try decode(#"{"page":"12","start":1.5e1,"end":100e-1}"#, as: Hit.self) == Hit(start: 15, end: 10, page: 12))
+        #expect(
+            try decode(#"{"page":"12","start":1.5e1,"end":100e-1}"#, as: Hit.self) == Hit(start: 15, end: 10, page: 12))
         #expect(try decode(#"{"page":-0}"#, as: Hit.self) == Hit())
     }
 
     @Test func nullIsTheDefaultEvenInAOneof() throws {
-        #expect(try decode(#"{"id":null,"metadata":null,"receipt":null,"createdAt":null}"#, as: Document.self) == Document())
+        #expect(
+            try decode(#"{"id":null,"metadata":null,"receipt":null,"createdAt":null}"#, as: Document.self) == Document()
+        )
         #expect(try decode(#"{"start":null,"data":"AQ"}"#, as: UploadDocumentRequest.self).part == .data([1]))
     }
 
@@ -141,13 +146,17 @@ import Testing
     }
 
     @Test func timesWithOffsetsAndFractions() throws {
-        func time(_ text: String) throws -> Timestamp? { try decode("{\"createdAt\":\"\(text)\"}", as: Document.self).createdAt }
+        func time(_ text: String) throws -> Timestamp? {
+            try decode("{\"createdAt\":\"\(text)\"}", as: Document.self).createdAt
+        }
         #expect(try time("1970-01-01T01:00:00+01:00") == Timestamp(seconds: 0, nanos: 0))
         #expect(try time("2024-02-29T23:59:59.5Z") == Timestamp(seconds: 1_709_251_199, nanos: 500_000_000))
         #expect(try time("1969-12-31T23:59:59.999999999Z") == Timestamp(seconds: -1, nanos: 999_999_999))
         for bad in [
-            "2023-02-29T00:00:00Z", "2024-01-01T24:00:00Z", "2024-01-01 00:00:00Z", "2024-01-01T00:00:00", "2024-1-1T00:00:00Z",
-            "2024-01-01T00:00:00.Z", "2024-01-01T00:00:00.0000000001Z", "2024-01-01T00:00:00+1:00", "0000-01-01T00:00:00Z",
+            "2023-02-29T00:00:00Z", "2024-01-01T24:00:00Z", "2024-01-01 00:00:00Z", "2024-01-01T00:00:00",
+            "2024-1-1T00:00:00Z",
+            "2024-01-01T00:00:00.Z", "2024-01-01T00:00:00.0000000001Z", "2024-01-01T00:00:00+1:00",
+            "0000-01-01T00:00:00Z",
             "2024-01-01T00:00:60Z", "10000-01-01T00:00:00Z", "0001-01-01T00:00:00+01:00", "",
         ] {
             #expect(throws: Failure.self, "\(bad)") { try time(bad) }
@@ -226,12 +235,23 @@ import Testing
         .init("SearchRequest", #"{"":"a"}"#, "UNKNOWN_FIELD"),
         .init("VerifyCitationsRequest", #"{"citations":[{},{"start":"x"}]}"#, "INVALID_VALUE", "citations[1].start"),
         .init("VerifyCitationsRequest", #"{"citations":[{"n":{}}]}"#, "UNKNOWN_FIELD", "citations[0].n"),
-        .init("VerifyCitationsRequest", #"{"citations":[{"start":"18446744073709551616"}]}"#, "INVALID_VALUE", "citations[0].start"),
-        .init("VerifyCitationsRequest", #"{"citations":[{"chunkHash":"A"}]}"#, "INVALID_VALUE", "citations[0].chunk_hash"),
-        .init("VerifyCitationsRequest", #"{"citations":[{"chunkHash":"AB=="}]}"#, "INVALID_VALUE", "citations[0].chunk_hash"),
-        .init("VerifyCitationsRequest", #"{"citations":[{"chunkHash":"A==="}]}"#, "INVALID_VALUE", "citations[0].chunk_hash"),
-        .init("VerifyCitationsRequest", #"{"citations":[{"chunkHash":"AA="}]}"#, "INVALID_VALUE", "citations[0].chunk_hash"),
-        .init("VerifyCitationsRequest", #"{"citations":[{"chunkHash":"A A="}]}"#, "INVALID_VALUE", "citations[0].chunk_hash"),
+        .init(
+            "VerifyCitationsRequest", #"{"citations":[{"start":"18446744073709551616"}]}"#, "INVALID_VALUE",
+            "citations[0].start"),
+        .init(
+            "VerifyCitationsRequest", #"{"citations":[{"chunkHash":"A"}]}"#, "INVALID_VALUE", "citations[0].chunk_hash"),
+        .init(
+            "VerifyCitationsRequest", #"{"citations":[{"chunkHash":"AB=="}]}"#, "INVALID_VALUE",
+            "citations[0].chunk_hash"),
+        .init(
+            "VerifyCitationsRequest", #"{"citations":[{"chunkHash":"A==="}]}"#, "INVALID_VALUE",
+            "citations[0].chunk_hash"),
+        .init(
+            "VerifyCitationsRequest", #"{"citations":[{"chunkHash":"AA="}]}"#, "INVALID_VALUE",
+            "citations[0].chunk_hash"),
+        .init(
+            "VerifyCitationsRequest", #"{"citations":[{"chunkHash":"A A="}]}"#, "INVALID_VALUE",
+            "citations[0].chunk_hash"),
         .init("UploadDocumentRequest", #"{"start":{},"data":""}"#, "DUPLICATE_FIELD", "data"),
         .init("UploadDocumentResponse", #"{"unchanged":"true"}"#, "INVALID_VALUE", "unchanged"),
         .init("UploadDocumentResponse", #"{"unchanged":1}"#, "INVALID_VALUE", "unchanged"),
@@ -261,7 +281,8 @@ import Testing
     @Test func sizesAreBounded() {
         let many = "{\"citations\":[" + Array(repeating: "{}", count: 10_000).joined(separator: ",") + "]}"
         let memory = #expect(throws: Failure.self) {
-            try MessageJSON.decode(many.utf8, type: "acp.v1.VerifyCitationsRequest", limits: .init(unpackedBytesMax: 100_000))
+            try MessageJSON.decode(
+                many.utf8, type: "acp.v1.VerifyCitationsRequest", limits: .init(unpackedBytesMax: 100_000))
         }
         #expect(memory?.httpStatus == 413)
         let bytes = #expect(throws: Failure.self) {

@@ -18,11 +18,17 @@ struct SeededGenerator: RandomNumberGenerator {
     mutating func chance() -> Bool { Bool.random(using: &self) }
 
     mutating func text() -> String {
-        let scalars: [UnicodeScalar] = ["a", "Z", "\"", "\\", "/", "\u{1}", "\n", "\u{7F}", "é", "\u{2028}", "😀", "\u{10FFFF}", " ", "{", "漢"]
-        return String(String.UnicodeScalarView((0..<Int.random(in: 0...12, using: &self)).map { _ in scalars.randomElement(using: &self)! }))
+        let scalars: [UnicodeScalar] = [
+            "a", "Z", "\"", "\\", "/", "\u{1}", "\n", "\u{7F}", "é", "\u{2028}", "😀", "\u{10FFFF}", " ", "{", "漢",
+        ]
+        return String(
+            String.UnicodeScalarView(
+                (0..<Int.random(in: 0...12, using: &self)).map { _ in scalars.randomElement(using: &self)! }))
     }
 
-    mutating func bytes() -> [UInt8] { (0..<Int.random(in: 0...9, using: &self)).map { _ in UInt8.random(in: 0...255, using: &self) } }
+    mutating func bytes() -> [UInt8] {
+        (0..<Int.random(in: 0...9, using: &self)).map { _ in UInt8.random(in: 0...255, using: &self) }
+    }
     mutating func long() -> UInt64 { chance() ? next() : next() % 100 }
     mutating func double() -> Double {
         let value = Double(bitPattern: next())
@@ -38,31 +44,41 @@ struct SeededGenerator: RandomNumberGenerator {
         for _ in 0..<Int.random(in: 0...4, using: &self) { map[text()] = text() }
         return map
     }
-    mutating func list<T>(_ make: (inout SeededGenerator) -> T) -> [T] { (0..<Int.random(in: 0...4, using: &self)).map { _ in make(&self) } }
+    mutating func list<T>(_ make: (inout SeededGenerator) -> T) -> [T] {
+        (0..<Int.random(in: 0...4, using: &self)).map { _ in make(&self) }
+    }
 
     mutating func hit() -> Hit {
         Hit(
-            documentID: text(), revisionID: text(), chunkID: text(), start: long(), end: long(), hash: bytes(), score: double(),
+            documentID: text(), revisionID: text(), chunkID: text(), start: long(), end: long(), hash: bytes(),
+            score: double(),
             title: text(), headingPath: list { $0.text() }, page: UInt32(truncatingIfNeeded: next()), text: text(),
-            highlights: list { Highlight(start: UInt32(truncatingIfNeeded: $0.next()), end: 0) }, collection: text(), origin: text(),
+            highlights: list { Highlight(start: UInt32(truncatingIfNeeded: $0.next()), end: 0) }, collection: text(),
+            origin: text(),
             metadata: map())
     }
 
     mutating func citation() -> Citation {
-        Citation(documentID: text(), start: long(), chunkHash: bytes(), quote: text(), headingPath: list { $0.text() }, page: 3)
+        Citation(
+            documentID: text(), start: long(), chunkHash: bytes(), quote: text(), headingPath: list { $0.text() },
+            page: 3)
     }
 
     mutating func answer() -> Answer {
         Answer(
             id: text(), question: text(), outcome: AnswerOutcome(rawValue: Int32.random(in: -2...5, using: &self)),
             sentences: list { g in
-                AnswerSentence(text: g.text(), citations: g.list { $0.citation() }, score: g.double(), verdict: .supported)
-            }, passages: list { $0.hit() }, sequence: long(), createdAt: chance() ? time() : nil, unmatchedTerms: list { $0.text() })
+                AnswerSentence(
+                    text: g.text(), citations: g.list { $0.citation() }, score: g.double(), verdict: .supported)
+            }, passages: list { $0.hit() }, sequence: long(), createdAt: chance() ? time() : nil,
+            unmatchedTerms: list { $0.text() })
     }
 
     mutating func event() -> AskEvent {
         switch next() % 5 {
-        case 0: AskEvent(event: .retrieval(Retrieval(sequence: long(), coverage: double(), unmatchedTerms: list { $0.text() })))
+        case 0:
+            AskEvent(
+                event: .retrieval(Retrieval(sequence: long(), coverage: double(), unmatchedTerms: list { $0.text() })))
         case 1: AskEvent(event: .passages(Passages(hits: list { $0.hit() })))
         case 2: AskEvent(event: .sentence(AnswerSentence(text: text())))
         case 3: AskEvent(event: .answer(answer()))
@@ -85,13 +101,16 @@ struct SeededGenerator: RandomNumberGenerator {
             try check(generator.event(), seed, options)
             try check(
                 Document(
-                    id: generator.text(), metadata: generator.map(), sizeBytes: generator.long(), createdAt: generator.time(),
+                    id: generator.text(), metadata: generator.map(), sizeBytes: generator.long(),
+                    createdAt: generator.time(),
                     deleted: generator.chance(),
                     receipt: generator.chance()
                         ? nil
                         : Receipt(
                             originalSha256: generator.bytes(),
-                            drops: generator.list { Drop(page: 1, end: $0.long(), reason: .parserFailure, detail: $0.text()) })),
+                            drops: generator.list {
+                                Drop(page: 1, end: $0.long(), reason: .parserFailure, detail: $0.text())
+                            })),
                 seed, options)
             try check(SearchRequest(query: generator.text(), filter: generator.map()), seed, options)
         }
@@ -116,7 +135,9 @@ struct SeededGenerator: RandomNumberGenerator {
             do {
                 // What still is a message writes and reads as itself.
                 let message = try MessageJSON.decode(json, as: AskEvent.self)
-                #expect(try MessageJSON.decode(MessageJSON.encode(message).utf8, as: AskEvent.self) == message, "seed \(seed)")
+                #expect(
+                    try MessageJSON.decode(MessageJSON.encode(message).utf8, as: AskEvent.self) == message,
+                    "seed \(seed)")
             } catch let failure as Failure {
                 #expect(failure.code == .invalidArgument, "seed \(seed)")
             }

@@ -16,8 +16,10 @@ struct AnswerCues: Sendable {
     func has(_ kind: QuestionKind, beyond question: Set<String>) -> Bool {
         switch kind {
         case .person: hasPerson(beyond: question)
-        case .time: hasDate(beyond: question) || !surfaces.isDisjoint(with: Self.timeUnits)
-        case .duration: hasNumber(beyond: question) || !surfaces.isDisjoint(with: Self.frequencies)
+        case .time: hasDate(beyond: question) || hasRelativeTime
+        case .duration:
+            hasNumber(beyond: question) && !surfaces.isDisjoint(with: Self.timeUnits)
+                || !surfaces.isDisjoint(with: Self.frequencies)
         case .quantity: hasNumber(beyond: question) || hasMoney || hasPercent
         case .place: hasPlace(beyond: question)
         case .reason: !surfaces.isDisjoint(with: Self.reasons)
@@ -52,6 +54,14 @@ struct AnswerCues: Sendable {
         }
     }
 
+    /// `within 14 days`, `every night`: a unit of time soon after a word that places it.
+    private var hasRelativeTime: Bool {
+        words.indices.contains { index in
+            Self.timePrepositions.contains(words[index].surface)
+                && words[(index + 1)...].prefix(4).contains { Self.timeUnits.contains($0.surface) }
+        }
+    }
+
     private func hasPerson(beyond question: Set<String>) -> Bool {
         if !surfaces.isDisjoint(with: Self.roles) { return true }
         return words.contains { word in
@@ -62,7 +72,7 @@ struct AnswerCues: Sendable {
 
     private func hasPlace(beyond question: Set<String>) -> Bool {
         for (word, next) in zip(words, words.dropFirst()) where Self.placePrepositions.contains(word.surface) {
-            if !question.contains(next.term) { return true }
+            if !question.contains(next.term), !next.isNumber, !Self.months.contains(next.surface) { return true }
         }
         return false
     }
@@ -76,8 +86,14 @@ struct AnswerCues: Sendable {
     ]
     private static let timeUnits: Set<String> = [
         "year", "years", "month", "months", "week", "weeks", "day", "days", "hour", "hours", "minute", "minutes",
+        "second", "seconds", "millisecond", "milliseconds", "ms", "decades",
         "quarter", "q1", "q2", "q3", "q4", "century", "decade", "daily", "weekly", "monthly", "night", "nightly",
         "midnight", "noon", "morning", "evening", "spring", "summer", "autumn", "winter",
+    ]
+    private static let timePrepositions: Set<String> = [
+        "within", "after", "before", "every", "until", "by", "once", "at", "in", "during", "per", "next", "last",
+        "each",
+        "since", "from",
     ]
     private static let frequencies: Set<String> = [
         "daily", "weekly", "monthly", "yearly", "annually", "quarterly", "hourly", "nightly", "every", "forever",
@@ -99,7 +115,8 @@ struct AnswerCues: Sendable {
         "for",
     ]
     private static let placePrepositions: Set<String> = [
-        "in", "at", "on", "near", "from", "to", "under", "inside", "within", "between", "through", "along", "into", "of",
+        "in", "at", "on", "near", "from", "to", "under", "inside", "within", "between", "through", "along", "into",
+        "of",
     ]
     private static let defining: Set<String> = [
         "is", "are", "was", "were", "means", "mean", "refers", "refer", "denotes", "stands", "describes", "defined",

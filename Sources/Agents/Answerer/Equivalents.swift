@@ -1,9 +1,11 @@
 internal import Search
 
-/// Words that project documents use for one another. Stemming joins `approved` and `approves`; this joins `retention` and `kept`.
+/// Words that project documents use for one another. Stemming joins `approved` and `approves`; this joins `retention`
+/// and `kept`.
 ///
-/// Each line is one class. Only words that can stand for each other in most sentences: a class that is too wide makes the answerer
-/// take a sentence on one thing for an answer about another.
+/// Each line is one class. Only words that can stand for each other in most sentences, and whose stems no other word
+/// shares (`authorize` has the stem of `author`): a class that is too wide makes the answerer take a sentence on one
+/// thing for an answer about another.
 enum Equivalents {
     /// Terms that may stand for `term`, without itself; empty for most.
     static func of(_ term: String) -> Set<String> {
@@ -29,7 +31,7 @@ enum Equivalents {
     private static let lines = """
         retain retention retained keep kept keeps store stored storage preserve preserved
         delete deletion remove removed removal erase erased erasure purge purged
-        approve approval approved authorise authorize authorised authorized signed
+        approve approval approved authorise authorised
         decide decided decision agree agreed agreement chose chosen choose selected select selection
         start begin began begun starts begins commence kickoff
         end finish finished ends complete completed completion
@@ -52,7 +54,7 @@ enum Equivalents {
         create generate generated created generation
         replace replaced replacement substitute
         happen occur occurred happened
-        write wrote written author authored
+        write wrote written
         build built construct constructed construction
         located location situated lies
         name named called

@@ -32,17 +32,19 @@ struct ExtractedAnswer: Sendable, Hashable {
     var explanation: String
 }
 
-/// Answers with sentences of the documents, word for word, or says that they hold no answer. Deterministic: no clock, no chance, no state.
+/// Answers with sentences of the documents, word for word, or says that they hold no answer. Deterministic: no clock,
+/// no chance, no state.
 ///
-/// A sentence is judged by how much of the question it covers, weighted by the rarity of the terms among the retrieved passages; by names,
-/// numbers and identifiers, which must be there; by whether the question's neighbouring words are neighbours in it; and by signs of the kind
-/// of answer that is asked for. The threshold is calibrated on questions with and without an answer (see the tests of this module).
+/// A sentence is judged by how much of the question it covers, weighted by the rarity of the terms among the retrieved
+/// passages; by names, numbers and identifiers, which must be there; by whether the question's neighbouring words are
+/// neighbours in it; and by signs of the kind of answer that is asked for. The threshold is calibrated on questions
+/// with and without an answer (see the tests of this module).
 struct ExtractiveAnswerer: Sendable {
     /// Stored with every answer; changes whenever the same input may give another answer.
     static let fingerprint = "extractive/1"
 
     /// Score from which a sentence is an answer.
-    var threshold = 0.62
+    private static let threshold = 0.65
     /// A further sentence must reach this share of the best one's score; higher when one short answer is wanted.
     private static let companionShare = 0.8
     private static let factoidCompanionShare = 0.93
@@ -50,8 +52,6 @@ struct ExtractiveAnswerer: Sendable {
     private static let overlapMax = 0.6
     /// Share of the question's weight that may go without support in an answer that is called complete.
     private static let unsupportedShareMax = 0.15
-    /// Strength from which a term counts as spoken of.
-    private static let supportMin = 0.3
     /// Documents that are cited for one sentence.
     private static let evidenceMax = 3
 
@@ -63,6 +63,8 @@ struct ExtractiveAnswerer: Sendable {
         /// Names, numbers and identifiers that no passage has.
         var unknown: [String] = []
         var bestCoverage = 0.0
+        /// What an answer must be about.
+        var asked: [String] = []
     }
 
     /// - Parameters:
@@ -108,8 +110,9 @@ struct ExtractiveAnswerer: Sendable {
         let weights = TermWeights(question, passages)
         let scorer = SentenceScorer(question, weights, passages, hits)
         var part = Part()
+        part.asked = question.terms.filter { $0.role != .kind }.map(\.surface)
         part.unknown = question.terms.filter { $0.role == .exact && !passages.mentions($0) }.map(\.surface)
-        let ranked = Self.distinct(units, hits).compactMap(scorer.score).sorted { Self.isBefore($0, $1, hits) }
+        let ranked = Self.ranked(Self.distinct(units, hits).compactMap(scorer.score), hits)
         part.bestCoverage = ranked.first?.coverage ?? 0
         if limit > 0 {
             part.chosen = choose(question, ranked, units, hits, limit: limit).filter {
@@ -118,8 +121,9 @@ struct ExtractiveAnswerer: Sendable {
         }
         let basis = part.chosen.isEmpty ? Array(ranked.prefix(1)) : part.chosen
         for (index, term) in question.terms.enumerated() where term.role != .kind {
-            let strength = basis.map { $0.strengths[index] }.max() ?? 0
-            guard strength < Self.supportMin else { continue }
+            // Without any sentence to speak of, what counts is whether the passages know the word at all.
+            let strength = basis.map { $0.strengths[index] }.max() ?? (passages.mentions(term) ? 1 : 0)
+            guard strength < SentenceScorer.Strength.supportMin else { continue }
             part.unsupported.append(term.surface)
             part.unsupportedShare += weights.weights[index] / weights.total
         }
@@ -135,8 +139,10 @@ struct ExtractiveAnswerer: Sendable {
         var places: Set<Place> = []
         for candidate in ranked where chosen.count < limit {
             let best = chosen.first?.score ?? candidate.score
-            guard candidate.score >= threshold, candidate.score >= best * share else { break }
-            guard !places.contains(Self.place(candidate.unit, hits)), !Self.isRedundant(candidate, chosen) else { continue }
+            guard candidate.score >= Self.threshold, candidate.score >= best * share else { break }
+            guard !places.contains(Self.place(candidate.unit, hits)), !Self.isRedundant(candidate, chosen) else {
+                continue
+            }
             let list = candidate.unit.isLeadIn ? Self.items(after: candidate.unit, units) : []
             if candidate.unit.isLeadIn, list.isEmpty { continue }
             chosen.append(candidate)
@@ -195,16 +201,16 @@ struct ExtractiveAnswerer: Sendable {
         return units.filter { seen.insert(place($0, hits)).inserted }
     }
 
-    /// By score to two digits, then by passage rank's document and place in it: sentences that answer equally well keep the document's order.
-    private static func isBefore(_ one: ScoredUnit, _ other: ScoredUnit, _ hits: [Hit]) -> Bool {
-        let (oneStep, otherStep) = (Int(one.score * 50), Int(other.score * 50))
-        if oneStep != otherStep { return oneStep > otherStep }
-        let (oneHit, otherHit) = (hits[one.unit.hit], hits[other.unit.hit])
-        if oneHit.revisionID == otherHit.revisionID {
-            return oneHit.start + UInt64(one.unit.local.start) < otherHit.start + UInt64(other.unit.local.start)
+    /// By score in steps of a fiftieth, then by the rank of the revision and the place in it: sentences that answer
+    /// equally well keep their document's order.
+    private static func ranked(_ scored: [ScoredUnit], _ hits: [Hit]) -> [ScoredUnit] {
+        var ranks: [String: Int] = [:]
+        for (index, hit) in hits.enumerated() where ranks[hit.revisionID] == nil { ranks[hit.revisionID] = index }
+        func key(_ scored: ScoredUnit) -> (Int, Int, UInt64, UInt64) {
+            let place = place(scored.unit, hits)
+            return (-Int(scored.score * 50), ranks[place.revision] ?? 0, place.start, place.end)
         }
-        if one.score != other.score { return one.score > other.score }
-        return (oneHit.revisionID, oneHit.start) < (otherHit.revisionID, otherHit.start)
+        return scored.sorted { key($0) < key($1) }
     }
 
     // MARK: The answer
@@ -217,7 +223,10 @@ struct ExtractiveAnswerer: Sendable {
             unmatched.append(term)
         }
         let chosen = parts.flatMap(\.chosen)
-        guard !chosen.isEmpty else { return abstained(whyNot(parts), unmatched + unmatchedTerms.filter { !unmatched.contains($0.lowercased()) }) }
+        guard !chosen.isEmpty else {
+            let nowhere = unmatchedTerms.map { $0.lowercased() }.filter { !unmatched.contains($0) }
+            return abstained(whyNot(parts), unmatched + nowhere)
+        }
         let sentences = chosen.map { scored in
             ExtractedAnswer.Sentence(
                 text: scored.unit.text, score: scored.score, evidence: evidence(scored.unit, units, hits))
@@ -227,7 +236,8 @@ struct ExtractiveAnswerer: Sendable {
         if isComplete {
             explanation = "The cited sentences speak of everything that was asked."
         } else if parts.contains(where: { $0.chosen.isEmpty }) {
-            explanation = "Only part of the question is answered by the documents\(listed(" They do not speak of", unmatched))"
+            explanation =
+                "Only part of the question is answered by the documents\(listed(" They do not speak of", unmatched))"
         } else {
             explanation = "The cited sentences answer the question in part\(listed(" They do not speak of", unmatched))"
         }
@@ -255,9 +265,12 @@ struct ExtractiveAnswerer: Sendable {
     private static func whyNot(_ parts: [Part]) -> String {
         let unknown = parts.flatMap(\.unknown)
         if !unknown.isEmpty { return "The documents do not answer the question\(listed(" No passage has", unknown))" }
-        let coverage = Int((parts.map(\.bestCoverage).max() ?? 0) * 100)
         let missing = parts.flatMap(\.unsupported)
-        return "The documents do not answer the question: the nearest sentence covers \(coverage) % of it"
+        guard let coverage = parts.map(\.bestCoverage).max(), coverage > 0 else {
+            return "The documents do not answer the question"
+                + listed(" No sentence speaks together of", parts.flatMap(\.asked))
+        }
+        return "The documents do not answer the question: the nearest sentence covers \(Int(coverage * 100)) % of it"
             + listed(" It does not speak of", missing)
     }
 

@@ -48,7 +48,7 @@ struct Question: Sendable {
         let words = Word.words(of: text)
         kind = QuestionKind(words)
         said = Set(words.map(\.term))
-        terms = Self.terms(words)
+        terms = Self.terms(words, kind)
     }
 
     /// The questions that a text asks, in order: `What is it and who owns it?` is two.
@@ -64,7 +64,7 @@ struct Question: Sendable {
 
     // MARK: Terms
 
-    private static func terms(_ words: [Word]) -> [QuestionTerm] {
+    private static func terms(_ words: [Word], _ kind: QuestionKind) -> [QuestionTerm] {
         // When little words are written with capitals, capitals say nothing.
         let hasCase = !words.dropFirst().contains { $0.isCapitalised && $0.isStop && $0.surface.utf8.count > 1 }
         let asksWithDo = words.contains { ["do", "does", "did"].contains($0.surface) }
@@ -88,9 +88,9 @@ struct Question: Sendable {
                 words.contains(where: { $0.surface == "how" && $0.position == word.position - 1 })
             {
                 role = .kind
-            } else if asksWithDo && word.position == lastPlain && content.count > 2
-                || QuestionKind.weakVerbs.contains(word.surface) && content.count > 1
-            {
+            } else if kind != .yesNo, QuestionKind.weakVerbs.contains(word.surface), content.count > 1 {
+                role = .kind
+            } else if asksWithDo, word.position == lastPlain, content.count > 2 {
                 role = .verb
             } else {
                 role = .topic
@@ -113,7 +113,9 @@ struct Question: Sendable {
 
     // MARK: Several questions in one text
 
-    private static let interrogatives: Set<String> = ["who", "whom", "whose", "when", "where", "why", "how", "what", "which"]
+    private static let interrogatives: Set<String> = [
+        "who", "whom", "whose", "when", "where", "why", "how", "what", "which",
+    ]
 
     private static func split(_ text: String) -> [String] {
         let bytes = Array(text.utf8)

@@ -18,7 +18,8 @@ enum QuestionKind: Sendable, Hashable {
         "year", "date", "day", "month", "time", "name", "type", "kind", "sort", "number", "amount", "percentage",
         "percent", "person", "people", "reason", "purpose", "way", "length", "term", "word", "thing", "things", "place",
         "mean", "means", "meaning", "definition", "define", "called", "tell", "describe", "explain", "happen",
-        "happened", "happens", "total", "role", "value", "different", "main", "current", "currently", "period", "duration",
+        "happened", "happens", "total", "role", "value", "different", "main", "current", "currently", "period",
+        "duration",
     ]
 
     /// Words that behind `how` ask for a measure, not for a topic.
@@ -33,7 +34,9 @@ enum QuestionKind: Sendable, Hashable {
         "involved", "considered", "based", "located",
     ]
 
-    private static let timeNouns: Set<String> = ["year", "date", "day", "month", "time", "deadline", "century", "decade"]
+    private static let timeNouns: Set<String> = [
+        "year", "date", "day", "month", "time", "deadline", "century", "decade",
+    ]
     private static let quantityNouns: Set<String> = ["percentage", "percent", "number", "amount", "proportion"]
     private static let prepositions: Set<String> = [
         "of", "for", "in", "on", "at", "by", "with", "from", "to", "under", "after", "before", "between", "during",
@@ -82,6 +85,7 @@ enum QuestionKind: Sendable, Hashable {
     private static func what(_ next: String, _ rest: [String]) -> QuestionKind {
         if timeNouns.contains(next) { return .time }
         if quantityNouns.contains(next) { return .quantity }
+        if rest.prefix(4).contains("period") || rest.prefix(4).contains("duration") { return .duration }
         if rest.count > 2, auxiliaries.contains(next), rest[1] == "the" {
             if rest[2] == "date" || rest[2] == "deadline" { return .time }
             if quantityNouns.contains(rest[2]) { return .quantity }
@@ -97,8 +101,7 @@ enum QuestionKind: Sendable, Hashable {
     /// What a score is multiplied by when a sentence shows no sign of this kind of answer.
     var factorWithoutCue: Double {
         switch self {
-        case .quantity, .time, .duration: 0.6
-        case .place: 0.65
+        case .quantity, .time, .duration, .place: 0.6
         case .person: 0.75
         case .reason, .definition: 0.85
         case .manner, .yesNo, .thing: 1

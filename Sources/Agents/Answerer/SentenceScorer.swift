@@ -11,7 +11,8 @@ struct ScoredUnit: Sendable {
     var coverage: Double
 }
 
-/// Scores sentences by how much of the question they, their headings and their surroundings cover, and by signs of the wanted kind of answer.
+/// Scores sentences by how much of the question they, their headings and their surroundings cover, and by signs of the
+/// wanted kind of answer.
 struct SentenceScorer {
     /// Where a term is found tells how surely the sentence is about it.
     enum Strength {
@@ -26,6 +27,8 @@ struct SentenceScorer {
         static let sentenceBefore = 0.35
         static let passage = 0.2
         static let document = 0.1
+        /// From here on the sentence counts as speaking of the term.
+        static let supportMin = 0.3
     }
 
     private let question: Question
@@ -54,12 +57,23 @@ struct SentenceScorer {
             strengths.append(strength)
             covered += strength * weight
         }
-        guard isTouched else { return nil }
+        guard isTouched, speaksOfEnough(strengths) else { return nil }
         let coverage = covered / weights.total
         var score = coverage * (0.85 + 0.15 * proximity(unit, strengths)) * shapeFactor(unit)
         score *= kindFactor(unit)
         score += 0.03 * hits[unit.hit].score / bestHitScore
         return ScoredUnit(unit: unit, score: min(1, score), strengths: strengths, coverage: coverage)
+    }
+
+    /// A sentence that has only the names of a question says nothing of what was asked about them, and one of two
+    /// topics is half of another matter: `invoice layout` is no answer on `invoice retention`.
+    private func speaksOfEnough(_ strengths: [Double]) -> Bool {
+        let central = question.terms.indices.filter {
+            question.terms[$0].role == .exact || question.terms[$0].role == .topic
+        }
+        let topics = central.filter { question.terms[$0].role == .topic }
+        if !topics.isEmpty, topics.allSatisfy({ strengths[$0] < Strength.supportMin }) { return false }
+        return central.count > 2 || central.allSatisfy { strengths[$0] >= Strength.supportMin }
     }
 
     // MARK: Terms
@@ -70,8 +84,12 @@ struct SentenceScorer {
         if !term.equivalents.isDisjoint(with: unit.terms) { return Strength.equivalent }
         if unit.headerTerms.contains(term.term) { return Strength.tableHeader }
         if let inner = passages.headings[index].last, speaks(inner, of: term) { return Strength.innerHeading }
-        if term.role != .exact, unit.terms.contains(where: { Self.isSimilar($0, term.term) }) { return Strength.similar }
-        if passages.headings[index].dropLast().contains(where: { speaks($0, of: term) }) { return Strength.outerHeading }
+        if term.role != .exact, unit.terms.contains(where: { Self.isSimilar($0, term.term) }) {
+            return Strength.similar
+        }
+        if passages.headings[index].dropLast().contains(where: { speaks($0, of: term) }) {
+            return Strength.outerHeading
+        }
         if speaks(passages.titles[index], of: term) { return Strength.title }
         if speaks(unit.termsBefore, of: term) {
             return unit.isAnaphoric ? Strength.antecedent : Strength.sentenceBefore
@@ -84,7 +102,8 @@ struct SentenceScorer {
         terms.contains(term.term) || !term.equivalents.isDisjoint(with: terms)
     }
 
-    /// Two stems of one word that the stemmer kept apart: `product` and `produc`. At least five letters and four fifths in common.
+    /// Two stems of one word that the stemmer kept apart: `product` and `produc`. At least five letters and four fifths
+    /// in common.
     static func isSimilar(_ one: String, _ other: String) -> Bool {
         let (longer, shorter) = one.utf8.count >= other.utf8.count ? (one.utf8, other.utf8) : (other.utf8, one.utf8)
         guard shorter.count >= 5, longer.count - shorter.count <= 3 else { return false }
@@ -94,14 +113,16 @@ struct SentenceScorer {
 
     // MARK: The sentence as a whole
 
-    /// Share of the question's neighbouring terms that are near each other in the sentence too: tells `invoice retention` from a sentence
-    /// that has both words in different places.
+    /// Share of the question's neighbouring terms that are near each other in the sentence too: tells `invoice
+    /// retention` from a sentence that has both words in different places.
     private func proximity(_ unit: SentenceUnit, _ strengths: [Double]) -> Double {
         var pairs = 0.0
         var near = 0.0
         for index in question.terms.indices.dropFirst() {
             let (first, second) = (question.terms[index - 1], question.terms[index])
-            guard first.role != .kind, second.role != .kind, abs(second.position - first.position) <= 3 else { continue }
+            guard first.role != .kind, second.role != .kind, abs(second.position - first.position) <= 3 else {
+                continue
+            }
             pairs += 1
             if strengths[index - 1] < 1 || strengths[index] < 1 {
                 // Said by the heading and the sentence together.

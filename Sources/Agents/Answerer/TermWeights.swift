@@ -25,7 +25,8 @@ struct PassageTerms: Sendable {
     /// Passages that have the term in their text, title or headings.
     func count(of term: String) -> Int {
         texts.indices.count { index in
-            texts[index].contains(term) || titles[index].contains(term) || headings[index].contains { $0.contains(term) }
+            texts[index].contains(term) || titles[index].contains(term)
+                || headings[index].contains { $0.contains(term) }
         }
     }
 

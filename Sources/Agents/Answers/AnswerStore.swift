@@ -8,7 +8,8 @@ struct AnswerStore: Sendable {
 
     /// Stores an answer in one transaction.
     ///
-    /// - Throws: `Failure` ABORTED with reason CITATION_GONE when a citation's chunk is no longer as it was cited; then nothing is stored.
+    /// - Throws: `Failure` ABORTED with reason CITATION_GONE when a citation's chunk is no longer as it was cited; then
+    ///   nothing is stored.
     func insert(_ answer: Answer, asked: AskRequest, by principal: UUIDv7?, requestID: String) async throws {
         guard let id = UUIDv7(answer.id), let createdAt = answer.createdAt?.wallTime else {
             throw Failure(.internalError, reason: "ANSWER_INCOMPLETE", "The answer has no id or no time.")
@@ -18,10 +19,14 @@ struct AnswerStore: Sendable {
         var claims: [(StaticString, [SQLValue])] = []
         var citations: [(StaticString, [SQLValue])] = []
         for (number, sentence) in answer.sentences.enumerated() {
-            claims.append((Self.insertClaim, [
-                .uuid(id), .int(number), .text(sentence.text), .text(sentence.verdict.protoName),
-                .double(sentence.score),
-            ]))
+            claims.append(
+                (
+                    Self.insertClaim,
+                    [
+                        .uuid(id), .int(number), .text(sentence.text), .text(sentence.verdict.protoName),
+                        .double(sentence.score),
+                    ]
+                ))
             for (ordinal, citation) in sentence.citations.enumerated() {
                 citations.append((Self.insertCitation, try Self.parameters(citation, id, number, ordinal)))
             }
@@ -139,7 +144,8 @@ struct AnswerStore: Sendable {
     // MARK: SQL
 
     private static let insertAnswer: StaticString = """
-        INSERT INTO answers (id, principal_id, question, scope, outcome, text, corpus_sequence, model, request_id, created_at)
+        INSERT INTO answers (id, principal_id, question, scope, outcome, text, corpus_sequence, model, request_id,
+                             created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
         """
 

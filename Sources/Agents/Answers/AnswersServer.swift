@@ -5,7 +5,8 @@ internal import RPC
 internal import Storage
 internal import Synchronization
 
-/// `acp.v1.Answers`: retrieves through the ingest service with the caller's rights, answers, checks every citation, stores, and only then says so.
+/// `acp.v1.Answers`: retrieves through the ingest service with the caller's rights, answers, checks every citation,
+/// stores, and only then says so.
 struct AnswersServer: AnswersService {
     /// Citations in one VerifyCitations.
     static let citationsMax = 1000
@@ -120,7 +121,8 @@ struct AnswersServer: AnswersService {
         if withheld > 0 {
             answer.outcome = sentences.isEmpty ? .abstained : .partiallyAnswered
             answer.explanation =
-                "\(withheld) of \(extracted.sentences.count) sentences were withheld: the stored text does not bear out their citations."
+                "\(withheld) of \(extracted.sentences.count) sentences were withheld: "
+                + "the stored text does not bear out their citations."
         }
         return answer
     }

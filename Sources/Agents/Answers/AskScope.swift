@@ -20,7 +20,8 @@ extension AskRequest {
                 field: "question", "has \(question.utf8.count) bytes; at most \(Limits.queryBytesMax) are accepted")
         }
         guard sentencesMax <= UInt32(Self.sentencesLimit) else {
-            throw Failure.invalid(field: "sentences_max", "must be 1 to \(Self.sentencesLimit), or 0 for \(Self.sentencesDefault)")
+            throw Failure.invalid(
+                field: "sentences_max", "must be 1 to \(Self.sentencesLimit), or 0 for \(Self.sentencesDefault)")
         }
         guard collections.count <= Self.collectionsMax else {
             throw Failure.invalid(field: "collections", "has more than \(Self.collectionsMax) names")

@@ -4,7 +4,8 @@ internal import Storage
 
 /// Checks citations against the stored text, read through the ingest service with the caller's rights.
 struct CitationVerifier: Sendable {
-    /// Citations of one revision that are near each other are checked with one read of at most this many bytes (what GetText returns at most).
+    /// Citations of one revision that are near each other are checked with one read of at most this many bytes (what
+    /// GetText returns at most).
     private static let windowBytesMax: UInt64 = 1_048_576
     /// Reads under way at once.
     private static let readsMax = 4

@@ -45,7 +45,9 @@ final class ClientPace: ChannelInboundHandler, @unchecked Sendable {
     func start(_ connection: HTTPConnection, _ channel: any Channel) {
         self.connection = connection
         self.channel = channel
-        timer = channel.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] _ in self?.look() }
+        timer = channel.eventLoop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] _ in
+            self?.look()
+        }
     }
 
     func stop() {

@@ -139,7 +139,10 @@ final class Exchange: @unchecked Sendable {
 
     /// The connection is gone; nothing can be answered any more.
     func lost() {
-        if failure == nil, !isFinished { failure = Failure(.cancelled, reason: "CLIENT_GONE", "The client closed the connection.") }
+        if failure == nil, !isFinished {
+            failure = Failure(.cancelled, reason: "CLIENT_GONE", "The client closed the connection.")
+        }
+        if status == 0 { status = StatusCode.cancelled.httpStatus }
         state = .finished
         body.end(.failure(CancellationError()))
     }

@@ -93,7 +93,8 @@ final class HTTPConnection: ChannelDuplexHandler, @unchecked Sendable {
         let refusal =
             (error as? HTTPParserError) == .headerOverflow
             ? HTTPRefusal(
-                status: 431, reason: "HEADERS_TOO_LARGE", "The request's URI or headers are larger than is accepted.", closes: true)
+                status: 431, reason: "HEADERS_TOO_LARGE", "The request's URI or headers are larger than is accepted.",
+                closes: true)
             : HTTPRefusal.malformed("MALFORMED_HTTP", "The request is not well-formed HTTP/1.1.")
         if let exchange {
             // In the middle of a body.
@@ -327,7 +328,9 @@ final class HTTPConnection: ChannelDuplexHandler, @unchecked Sendable {
         guard let context else { return }
         let channel = context.channel
         context.close(mode: .output, promise: nil)
-        context.eventLoop.scheduleTask(in: .milliseconds(gateway.configuration.lingerMs)) { channel.close(promise: nil) }
+        context.eventLoop.scheduleTask(in: .milliseconds(gateway.configuration.lingerMs)) {
+            channel.close(promise: nil)
+        }
     }
 
     // MARK: Slow clients
@@ -336,7 +339,8 @@ final class HTTPConnection: ChannelDuplexHandler, @unchecked Sendable {
     func tooSlow(_ phase: ClientPace.Phase) {
         guard let exchange, phase == .body else { return abort() }
         let refusal = HTTPRefusal(
-            status: 408, code: .deadlineExceeded, reason: "SLOW_CLIENT", "The request's body did not arrive in time.", closes: true)
+            status: 408, code: .deadlineExceeded, reason: "SLOW_CLIENT", "The request's body did not arrive in time.",
+            closes: true)
         intake = .discarding
         task?.cancel()
         exchange.body.end(.failure(refusal))

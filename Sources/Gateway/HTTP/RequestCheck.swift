@@ -18,13 +18,16 @@ enum RequestCheck {
     /// - Throws: `HTTPRefusal` with status 400, 417, 431 or 505; the connection closes after each.
     static func check(_ head: HTTPRequestHead) throws -> (framing: Framing, host: String) {
         guard head.version.major == 1, head.version.minor <= 1 else {
-            throw HTTPRefusal(status: 505, reason: "BAD_VERSION", "Only HTTP/1.1 and HTTP/1.0 are spoken here.", closes: true)
+            throw HTTPRefusal(
+                status: 505, reason: "BAD_VERSION", "Only HTTP/1.1 and HTTP/1.0 are spoken here.", closes: true)
         }
         try checkFields(head.headers)
         let host = try host(head)
         let framing = try framing(head)
         if let expectation = head.headers.first(name: "expect"), expectation.lowercased() != "100-continue" {
-            throw HTTPRefusal(status: 417, reason: "BAD_EXPECTATION", "The only expectation understood is 100-continue.", closes: true)
+            throw HTTPRefusal(
+                status: 417, reason: "BAD_EXPECTATION", "The only expectation understood is 100-continue.", closes: true
+            )
         }
         return (framing, host)
     }
@@ -39,18 +42,25 @@ enum RequestCheck {
         guard bytes <= headerBytesMax, count <= headersMax else {
             throw HTTPRefusal(
                 status: 431, reason: "HEADERS_TOO_LARGE",
-                "The request has more than \(headerBytesMax) bytes of headers or more than \(headersMax) of them.", closes: true)
+                "The request has more than \(headerBytesMax) bytes of headers or more than \(headersMax) of them.",
+                closes: true)
         }
     }
 
     private static func host(_ head: HTTPRequestHead) throws -> String {
         let hosts = head.headers["host"]
-        guard hosts.count <= 1 else { throw HTTPRefusal.malformed("BAD_HOST", "The request has more than one Host header.") }
+        guard hosts.count <= 1 else {
+            throw HTTPRefusal.malformed("BAD_HOST", "The request has more than one Host header.")
+        }
         guard let host = hosts.first else {
-            guard head.version.minor == 0 else { throw HTTPRefusal.malformed("BAD_HOST", "The request has no Host header.") }
+            guard head.version.minor == 0 else {
+                throw HTTPRefusal.malformed("BAD_HOST", "The request has no Host header.")
+            }
             return ""
         }
-        guard isHost(host) else { throw HTTPRefusal.malformed("BAD_HOST", "The Host header is not a host name or address.") }
+        guard isHost(host) else {
+            throw HTTPRefusal.malformed("BAD_HOST", "The Host header is not a host name or address.")
+        }
         return host
     }
 
@@ -59,10 +69,12 @@ enum RequestCheck {
         let codings = head.headers["transfer-encoding"]
         if !codings.isEmpty {
             guard lengths.isEmpty else {
-                throw HTTPRefusal.malformed("AMBIGUOUS_LENGTH", "The request has both Content-Length and Transfer-Encoding.")
+                throw HTTPRefusal.malformed(
+                    "AMBIGUOUS_LENGTH", "The request has both Content-Length and Transfer-Encoding.")
             }
             guard head.version.minor == 1, codings.count == 1, codings[0].lowercased() == "chunked" else {
-                throw HTTPRefusal.malformed("BAD_TRANSFER_ENCODING", "The only transfer encoding understood is chunked, once.")
+                throw HTTPRefusal.malformed(
+                    "BAD_TRANSFER_ENCODING", "The only transfer encoding understood is chunked, once.")
             }
             return .chunked
         }
@@ -70,7 +82,8 @@ enum RequestCheck {
             throw HTTPRefusal.malformed("AMBIGUOUS_LENGTH", "The request has more than one Content-Length.")
         }
         guard let text = lengths.first else { return .none }
-        guard !text.isEmpty, text.utf8.count <= 18, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let length = Int(text)
+        guard !text.isEmpty, text.utf8.count <= 18, text.utf8.allSatisfy({ (0x30...0x39).contains($0) }),
+            let length = Int(text)
         else { throw HTTPRefusal.malformed("BAD_CONTENT_LENGTH", "Content-Length is not a number of bytes.") }
         return length == 0 ? .none : .length(length)
     }
@@ -80,7 +93,8 @@ enum RequestCheck {
         var name = text[...]
         if let colon = name.lastIndex(of: ":"), !name.hasSuffix("]") {
             let port = name[name.index(after: colon)...]
-            guard port.utf8.count <= 5, port.utf8.allSatisfy({ (0x30...0x39).contains($0) }), Int(port) ?? 0 <= 65_535 else {
+            guard port.utf8.count <= 5, port.utf8.allSatisfy({ (0x30...0x39).contains($0) }), Int(port) ?? 0 <= 65_535
+            else {
                 return false
             }
             name = name[..<colon]

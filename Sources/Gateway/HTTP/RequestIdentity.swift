@@ -27,7 +27,9 @@ struct RequestIdentity: Sendable {
 
     /// The context that logs and calls of this request are made in.
     func callContext(deadline: MonotonicTime?) -> CallContext {
-        CallContext(trace: trace, requestID: requestID, correlationID: correlationID, credential: credential, deadline: deadline)
+        CallContext(
+            trace: trace, requestID: requestID, correlationID: correlationID, credential: credential, deadline: deadline
+        )
     }
 
     /// Letters, digits and a few marks only: ids go into logs and headers.
@@ -51,7 +53,8 @@ struct RequestIdentity: Sendable {
         let authorizations = headers["authorization"]
         let keys = headers["x-api-key"]
         guard authorizations.count <= 1, keys.count <= 1 else {
-            throw HTTPRefusal(status: 400, reason: "AMBIGUOUS_CREDENTIALS", "The request brings more than one credential.")
+            throw HTTPRefusal(
+                status: 400, reason: "AMBIGUOUS_CREDENTIALS", "The request brings more than one credential.")
         }
         var credential = keys.first ?? ""
         if let authorization = authorizations.first {
@@ -59,16 +62,19 @@ struct RequestIdentity: Sendable {
             guard parts.count == 2, parts[0].lowercased() == "bearer" else {
                 throw HTTPRefusal(
                     Failure(
-                        .unauthenticated, reason: "BAD_SCHEME", "The Authorization header does not carry a bearer credential.",
+                        .unauthenticated, reason: "BAD_SCHEME",
+                        "The Authorization header does not carry a bearer credential.",
                         remedy: "Send `Authorization: Bearer KEY` or `X-API-Key: KEY`."))
             }
             let bearer = String(parts[1].drop { $0 == " " })
             guard credential.isEmpty || credential == bearer else {
-                throw HTTPRefusal(status: 400, reason: "AMBIGUOUS_CREDENTIALS", "The request brings two different credentials.")
+                throw HTTPRefusal(
+                    status: 400, reason: "AMBIGUOUS_CREDENTIALS", "The request brings two different credentials.")
             }
             credential = bearer
         }
-        guard credential.utf8.count <= credentialBytesMax, credential.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
+        guard credential.utf8.count <= credentialBytesMax, credential.utf8.allSatisfy({ (0x21...0x7E).contains($0) })
+        else {
             throw HTTPRefusal(Failure(.unauthenticated, reason: "BAD_CREDENTIALS", "The credential is not an API key."))
         }
         return credential
@@ -93,7 +99,8 @@ struct RequestIdentity: Sendable {
         var keys: Set<Substring> = []
         for value in values {
             for piece in value.split(separator: ",") {
-                let member = piece.drop { $0 == " " || $0 == "\t" }.reversed().drop { $0 == " " || $0 == "\t" }.reversed()
+                let member = piece.drop { $0 == " " || $0 == "\t" }.reversed().drop { $0 == " " || $0 == "\t" }
+                    .reversed()
                 let text = Substring(String(member))
                 if text.isEmpty { continue }
                 guard let equals = text.firstIndex(of: "="), isStateKey(text[..<equals]),

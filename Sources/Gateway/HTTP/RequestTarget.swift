@@ -21,7 +21,8 @@ struct RequestTarget: Sendable {
                 remedy: "Send long values in the body of a POST.", closes: true)
         }
         guard uri.utf8.allSatisfy(Self.isTargetByte) else {
-            throw HTTPRefusal.malformed("BAD_TARGET", "The request's URI holds a character that must be percent-encoded.")
+            throw HTTPRefusal.malformed(
+                "BAD_TARGET", "The request's URI holds a character that must be percent-encoded.")
         }
         if uri == "*" {
             path = "*"
@@ -33,7 +34,8 @@ struct RequestTarget: Sendable {
         let question = origin.firstIndex(of: "?") ?? origin.endIndex
         path = String(origin[..<question])
         segments = path.dropFirst().split(separator: "/", omittingEmptySubsequences: false)
-        for segment in segments where segment.utf8.first == UInt8(ascii: ".") || segment.utf8.first == UInt8(ascii: "%") {
+        for segment in segments where segment.utf8.first == UInt8(ascii: ".") || segment.utf8.first == UInt8(ascii: "%")
+        {
             let plain = try Self.decode(segment, plusIsSpace: false)
             guard plain != ".", plain != ".." else {
                 throw HTTPRefusal.malformed("BAD_TARGET", "The path holds a dot segment.")
@@ -60,12 +62,14 @@ struct RequestTarget: Sendable {
         guard !query.isEmpty else { return [] }
         let pieces = query.split(separator: "&")
         guard pieces.count <= parametersMax else {
-            throw HTTPRefusal(status: 400, reason: "TOO_MANY_PARAMETERS", "The query has more than \(parametersMax) parameters.")
+            throw HTTPRefusal(
+                status: 400, reason: "TOO_MANY_PARAMETERS", "The query has more than \(parametersMax) parameters.")
         }
         return try pieces.map { piece in
             let equals = piece.firstIndex(of: "=") ?? piece.endIndex
             return MessageBindings.Parameter(
-                try decode(piece[..<equals], plusIsSpace: true), try decode(piece[equals...].dropFirst(), plusIsSpace: true))
+                try decode(piece[..<equals], plusIsSpace: true),
+                try decode(piece[equals...].dropFirst(), plusIsSpace: true))
         }
     }
 
@@ -87,7 +91,9 @@ struct RequestTarget: Sendable {
             } else if byte == UInt8(ascii: "%") {
                 guard let low = utf8.index(index, offsetBy: 1, limitedBy: utf8.endIndex), low < utf8.endIndex,
                     let first = hexDigitValue(utf8[index]), let second = hexDigitValue(utf8[low])
-                else { throw HTTPRefusal.malformed("BAD_TARGET", "The URI holds a percent sign that is not an escape.") }
+                else {
+                    throw HTTPRefusal.malformed("BAD_TARGET", "The URI holds a percent sign that is not an escape.")
+                }
                 bytes.append(first << 4 | second)
                 index = utf8.index(after: low)
             } else {

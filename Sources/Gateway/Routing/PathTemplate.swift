@@ -51,7 +51,9 @@ struct PathTemplate: Sendable, Hashable {
     func match(_ path: [Substring]) -> [[Substring]]? {
         var path = path
         if !verb.isEmpty {
-            guard let last = path.last, last.hasSuffix(":" + verb), last.utf8.count > verb.utf8.count + 1 else { return nil }
+            guard let last = path.last, last.hasSuffix(":" + verb), last.utf8.count > verb.utf8.count + 1 else {
+                return nil
+            }
             path[path.count - 1] = last.dropLast(verb.count + 1)
         }
         guard isOpenEnded ? path.count >= segments.count - 1 : path.count == segments.count else { return nil }
@@ -63,7 +65,9 @@ struct PathTemplate: Sendable, Hashable {
             }
         }
         return variables.map { variable in
-            let end = isOpenEnded && variable.segments.upperBound == segments.count ? path.count : variable.segments.upperBound
+            let end =
+                isOpenEnded && variable.segments.upperBound == segments.count
+                ? path.count : variable.segments.upperBound
             return Array(path[variable.segments.lowerBound..<end])
         }
     }

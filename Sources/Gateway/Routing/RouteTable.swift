@@ -57,7 +57,8 @@ struct RouteTable: Sendable {
             }
             let variables = try zip(route.template.variables, values).map { variable, segments in
                 MessageBindings.Parameter(
-                    variable.field, try segments.map { try RequestTarget.decode($0, plusIsSpace: false) }.joined(separator: "/"))
+                    variable.field,
+                    try segments.map { try RequestTarget.decode($0, plusIsSpace: false) }.joined(separator: "/"))
             }
             return .found(route, variables: variables)
         }

@@ -42,7 +42,8 @@ struct MultipartParser {
     }
 
     static func malformed(_ why: String) -> HTTPRefusal {
-        HTTPRefusal(status: 400, reason: "MALFORMED_MULTIPART", "The multipart body is malformed: \(why).", closes: true)
+        HTTPRefusal(
+            status: 400, reason: "MALFORMED_MULTIPART", "The multipart body is malformed: \(why).", closes: true)
     }
 
     /// The boundary of a Content-Type; nil when the type is not multipart/form-data.
@@ -123,7 +124,9 @@ struct MultipartParser {
             var index = 0
             let last = bytes.count - pattern.count
             while index <= last {
-                if bytes[index] == pattern[0], UnsafeRawBufferPointer(rebasing: bytes[index..<(index + pattern.count)]).elementsEqual(pattern) {
+                if bytes[index] == pattern[0],
+                    UnsafeRawBufferPointer(rebasing: bytes[index..<(index + pattern.count)]).elementsEqual(pattern)
+                {
                     return index
                 }
                 index += 1
@@ -137,7 +140,9 @@ struct MultipartParser {
     private mutating func readHeaders() throws -> Part? {
         let end: [UInt8] = Array("\r\n\r\n".utf8)
         guard let length = Self.find(end, in: buffer.readableBytesView) else {
-            guard buffer.readableBytes <= Self.partHeaderBytesMax else { throw Self.malformed("a part's headers are too long") }
+            guard buffer.readableBytes <= Self.partHeaderBytesMax else {
+                throw Self.malformed("a part's headers are too long")
+            }
             return nil
         }
         guard length <= Self.partHeaderBytesMax, let bytes = buffer.readBytes(length: length),
@@ -147,7 +152,9 @@ struct MultipartParser {
         var disposition: String?
         var contentType = ""
         for line in text.components(separatedByCRLF: ()) {
-            guard let colon = line.firstIndex(of: ":"), !line.utf8.contains(where: { $0 < 0x20 && $0 != 0x09 || $0 == 0x7F }) else {
+            guard let colon = line.firstIndex(of: ":"),
+                !line.utf8.contains(where: { $0 < 0x20 && $0 != 0x09 || $0 == 0x7F })
+            else {
                 throw Self.malformed("a part's header is not a header")
             }
             let value = String(line[line.index(after: colon)...].drop { $0 == " " || $0 == "\t" })

@@ -39,7 +39,8 @@ struct Transcoder: Sendable {
             return try upload.handling(request, client, options, configuration)
         }
         guard !route.method.clientStreaming else {
-            throw HTTPRefusal(Failure(.unimplemented, reason: "NOT_OVER_HTTP", "\(route.method.name) is not available over HTTP."))
+            throw HTTPRefusal(
+                Failure(.unimplemented, reason: "NOT_OVER_HTTP", "\(route.method.name) is not available over HTTP."))
         }
         try checkBody(route, request)
         let rule = route.rule
@@ -64,15 +65,18 @@ struct Transcoder: Sendable {
         }
         guard request.verb != "HEAD" else {
             throw HTTPRefusal(
-                status: 405, code: .unimplemented, reason: "METHOD_NOT_ALLOWED", "A stream has no length that HEAD could tell.",
+                status: 405, code: .unimplemented, reason: "METHOD_NOT_ALLOWED",
+                "A stream has no length that HEAD could tell.",
                 headers: [("Allow", "\(rule.verb), OPTIONS")])
         }
         let format = try ResponseStream.Format(accept, hasSingle: !rule.responseBody.isEmpty)
         let keepAliveSeconds = configuration.keepAliveSeconds
         return .buffered(bytesMax: bytesMax) { exchange, body in
-            let reader: ResponseReader<RawMessage> = try await client.serverStreaming(method, try message(body), options: options)
+            let reader: ResponseReader<RawMessage> = try await client.serverStreaming(
+                method, try message(body), options: options)
             let stream = ResponseStream(
-                exchange, format, type: method.responseType, field: rule.responseBody, keepAliveSeconds: keepAliveSeconds)
+                exchange, format, type: method.responseType, field: rule.responseBody,
+                keepAliveSeconds: keepAliveSeconds)
             try await stream.run(reader)
         }
     }
@@ -81,7 +85,8 @@ struct Transcoder: Sendable {
         guard let client = clients[route.method.service] else {
             throw HTTPRefusal(
                 Failure(
-                    .unimplemented, reason: "SERVICE_NOT_CONFIGURED", "This gateway knows no address of \(route.method.service).",
+                    .unimplemented, reason: "SERVICE_NOT_CONFIGURED",
+                    "This gateway knows no address of \(route.method.service).",
                     remedy: "Ask its operator to configure the service."))
         }
         return client
@@ -123,7 +128,8 @@ struct Transcoder: Sendable {
         // Also when it is empty: nobody may borrow the gateway's own standing.
         options.credential = try RequestIdentity.credential(request.headers)
         if let key = try request.single("idempotency-key") {
-            guard (1...Self.idempotencyKeyBytesMax).contains(key.utf8.count), key.utf8.allSatisfy({ (0x20...0x7E).contains($0) })
+            guard (1...Self.idempotencyKeyBytesMax).contains(key.utf8.count),
+                key.utf8.allSatisfy({ (0x20...0x7E).contains($0) })
             else {
                 throw HTTPRefusal(
                     status: 400, reason: "BAD_IDEMPOTENCY_KEY",

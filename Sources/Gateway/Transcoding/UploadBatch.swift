@@ -74,7 +74,8 @@ final class UploadBatch {
         }
         fields.removeAll { $0.parameter.name == part.name && $0.files < outcomes.count }
         guard fields.count < Self.fieldsMax else {
-            throw HTTPRefusal(status: 400, reason: "TOO_MANY_FIELDS", "The form has more than \(Self.fieldsMax) fields.")
+            throw HTTPRefusal(
+                status: 400, reason: "TOO_MANY_FIELDS", "The form has more than \(Self.fieldsMax) fields.")
         }
         fields.append((.init(part.name, text), part.contentType.hasPrefix("application/json"), outcomes.count))
     }
@@ -97,7 +98,8 @@ final class UploadBatch {
             if let broken = reader.failure { throw broken }
             let failure = (error as? HTTPRefusal)?.failure ?? Failure(wrapping: error)
             // What ails the caller or the service ails every file.
-            if outcomes.isEmpty, [.unauthenticated, .permissionDenied, .unavailable, .cancelled].contains(failure.code) {
+            if outcomes.isEmpty, [.unauthenticated, .permissionDenied, .unavailable, .cancelled].contains(failure.code)
+            {
                 throw error
             }
             outcomes.append(Outcome(file: name, result: .failure(failure)))

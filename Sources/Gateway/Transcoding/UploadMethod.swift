@@ -43,7 +43,9 @@ struct UploadMethod: Sendable {
         let start = try startMessage(description)
         return .streamed(bytesMax: configuration.uploadBytesMax) { exchange in
             let body = exchange.body
-            let reply = try await call(client, options, start) { try await body.next(bytesMax: Limits.uploadMessageBytes) }
+            let reply = try await call(client, options, start) {
+                try await body.next(bytesMax: Limits.uploadMessageBytes)
+            }
             exchange.answer(.json(try await Transcoder.json(reply, method.responseType, "")))
         }
     }
@@ -61,14 +63,17 @@ struct UploadMethod: Sendable {
     }
 
     /// Types that say nothing, sent by tools that do not know better.
-    private static let meaninglessTypes: Set<String> = ["", "application/octet-stream", "application/x-www-form-urlencoded"]
+    private static let meaninglessTypes: Set<String> = [
+        "", "application/octet-stream", "application/x-www-form-urlencoded",
+    ]
 
     /// The packed first message of the stream.
     /// - Throws: `Failure` for fields that the start message does not have or take.
     func startMessage(_ description: Description) throws -> ByteBuffer {
         let mediaType = description.mediaType.prefix { $0 != ";" }.lowercased().filter { $0 != " " }
         let known = [
-            ("media_type", Self.meaninglessTypes.contains(mediaType) ? "" : mediaType), ("origin", description.fileName),
+            ("media_type", Self.meaninglessTypes.contains(mediaType) ? "" : mediaType),
+            ("origin", description.fileName),
             ("size_bytes", description.sizeBytes > 0 ? String(description.sizeBytes) : ""),
         ]
         var bindings = MessageBindings(query: description.given)

@@ -77,7 +77,7 @@ struct UploadDescription: Sendable {
     static func clippedTitle(_ text: String) -> String? {
         var line = text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
         while line.utf8.count > Limits.nameBytesMax {
-            line.removeLast(max(1, (line.utf8.count - Limits.nameBytesMax) / 4))
+            line.unicodeScalars.removeLast(max(1, (line.utf8.count - Limits.nameBytesMax) / 4))
         }
         return line.isEmpty ? nil : line
     }

@@ -151,7 +151,7 @@ struct Chunker {
     static func oneLine(_ text: String) -> String {
         var line = text.split(whereSeparator: \.isWhitespace).joined(separator: " ")
         while line.utf8.count > headingBytesMax {
-            line.removeLast(max(1, (line.utf8.count - headingBytesMax) / 4))
+            line.unicodeScalars.removeLast(max(1, (line.utf8.count - headingBytesMax) / 4))
         }
         return line
     }

@@ -57,7 +57,8 @@ private func unsigned(_ number: UnsafeBufferPointer<UInt8>) -> UInt64? {
 
 /// Stores text: what a JSON string or a URL parameter says.
 func storeText(
-    _ text: UnsafeBufferPointer<UInt8>, of field: FieldSchema, into target: UnsafeMutableRawPointer, _ arena: MessageArena
+    _ text: UnsafeBufferPointer<UInt8>, of field: FieldSchema, into target: UnsafeMutableRawPointer,
+    _ arena: MessageArena
 ) throws(JSONProblem) {
     switch field.kind {
     case .string:
@@ -85,7 +86,8 @@ func storeText(
 
 /// Stores a parameter's text: like JSON text, but booleans and enum numbers have no other spelling here.
 func storeParameter(
-    _ text: UnsafeBufferPointer<UInt8>, of field: FieldSchema, into target: UnsafeMutableRawPointer, _ arena: MessageArena
+    _ text: UnsafeBufferPointer<UInt8>, of field: FieldSchema, into target: UnsafeMutableRawPointer,
+    _ arena: MessageArena
 ) throws(JSONProblem) {
     switch field.kind {
     case .bool:
@@ -96,7 +98,8 @@ func storeParameter(
         guard storeNumber(text, of: field, into: target) else { throw refused(field) }
     case .message:
         throw JSONProblem(
-            .value, "it is a message and cannot be a parameter", remedy: "Name one of its fields, such as \(field.name).field.")
+            .value, "it is a message and cannot be a parameter",
+            remedy: "Name one of its fields, such as \(field.name).field.")
     default: try storeText(text, of: field, into: target, arena)
     }
 }

@@ -81,7 +81,9 @@ struct MessageBinder {
     /// Sets a top-level field to a JSON value.
     mutating func setJSON(_ name: String, _ json: String) throws(JSONProblem) {
         guard let field = schema.field(name) else { throw schema.unknown(name).at(String(name.prefix(100))) }
-        guard given.insert(field.name).inserted else { throw JSONProblem(.duplicateField, "it is given twice").at(field.name) }
+        guard given.insert(field.name).inserted else {
+            throw JSONProblem(.duplicateField, "it is given twice").at(field.name)
+        }
         var json = json
         // Typed throws do not pass through withUTF8.
         let result = json.withUTF8 { bytes -> Result<Void, JSONProblem> in
@@ -127,7 +129,8 @@ struct MessageBinder {
             preconditionFailure("a map entry has a key and a value")
         }
         guard !key.isEmpty else {
-            throw JSONProblem(.value, "its key is missing", remedy: "Write \(field.name).key=value or \(field.name)[key]=value.")
+            throw JSONProblem(
+                .value, "its key is missing", remedy: "Write \(field.name).key=value or \(field.name)[key]=value.")
         }
         guard given.insert("\(path)[\(key)]").inserted else {
             throw JSONProblem(.duplicateField, "it is given twice").at(key)
@@ -140,7 +143,8 @@ struct MessageBinder {
         list.store()
     }
 
-    private func store(_ value: String, of field: FieldSchema, into target: UnsafeMutableRawPointer) throws(JSONProblem) {
+    private func store(_ value: String, of field: FieldSchema, into target: UnsafeMutableRawPointer) throws(JSONProblem)
+    {
         guard !value.utf8.contains(0) else { throw JSONProblem(.value, "it holds a NUL character") }
         var value = value
         // Typed throws do not pass through withUTF8.

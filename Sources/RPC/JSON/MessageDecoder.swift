@@ -21,7 +21,9 @@ struct MessageDecoder {
             let (field, name) = try self.field(of: schema)
             guard !seen[field.index] else { throw JSONProblem(.duplicateField, "it is given twice").at(name) }
             seen[field.index] = true
-            do throws(JSONProblem) { try value(of: field, into: base, depth: depth) } catch { throw error.at(field.name) }
+            do throws(JSONProblem) { try value(of: field, into: base, depth: depth) } catch {
+                throw error.at(field.name)
+            }
         } while try reader.take(UInt8(ascii: ","))
         try reader.expect(UInt8(ascii: "}"))
     }

@@ -102,7 +102,9 @@ public enum MessageJSON {
         }
     }
 
-    public static func decode(_ json: some Sequence<UInt8>, type: String, limits: Limits = Limits()) throws -> ByteBuffer {
+    public static func decode(_ json: some Sequence<UInt8>, type: String, limits: Limits = Limits()) throws
+        -> ByteBuffer
+    {
         try Array(json).withUnsafeBytes { try decode($0, type: type, limits: limits) }
     }
 
@@ -115,7 +117,8 @@ public enum MessageJSON {
 
     /// The packed message that a request's parts make together: the body first, then path variables, which overrule it, then parameters.
     /// - Throws: as `decode`. Parameters are refused when the body is the whole message, or names the same field.
-    public static func build(type: String, _ bindings: MessageBindings, limits: Limits = Limits()) throws -> ByteBuffer {
+    public static func build(type: String, _ bindings: MessageBindings, limits: Limits = Limits()) throws -> ByteBuffer
+    {
         let schema = try self.schema(type)
         return try build(schema, limits, "The request") { arena, base throws(JSONProblem) in
             if let body = bindings.body, body.readableBytes > 0 {
@@ -129,7 +132,8 @@ public enum MessageJSON {
             for variable in bindings.path { try binder.set(variable.name, variable.value, replacing: true) }
             for parameter in bindings.query {
                 let top = parameter.name.prefix { $0 != "." && $0 != "[" }
-                guard bindings.bodyField != "*", bindings.bodyField.isEmpty || schema.field(top)?.name != bindings.bodyField
+                guard bindings.bodyField != "*",
+                    bindings.bodyField.isEmpty || schema.field(top)?.name != bindings.bodyField
                 else {
                     throw JSONProblem(.unknownField, "it is not a parameter here", remedy: "Put it into the body.")
                         .at(String(parameter.name.prefix(100)))

@@ -9,6 +9,12 @@ enum AdminKey {
         let text: String
         /// The configuration file it was written to; nil when that file belongs to another system.
         let storedIn: String?
+
+        /// What to do with it, for people.
+        var advice: String {
+            storedIn.map { "The key is stored in \($0), so `acp search` works at once. It is not shown again." }
+                ?? "The key is not shown again: store it now."
+        }
     }
 
     /// - Returns: nil when an administrator has a key already.

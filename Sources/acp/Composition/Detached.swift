@@ -10,7 +10,7 @@ enum Detached {
     private static let startSecondsMax = 150
     private static let outputBytesMax = 1 << 20
     /// Ends what the process says when it is ready: without it, the end of its output is its end.
-    private static let readyMark: UInt8 = 0
+    fileprivate static let readyMark: UInt8 = 0
 
     /// Starts the process, passes on what it prints, and returns when it is ready.
     /// - Throws: `EndCommand` with the status with which it ended instead.
@@ -21,14 +21,16 @@ enum Detached {
         guard acp_pipe_open(&channel) == 0 else {
             throw Failure(.resourceExhausted, "No pipe could be opened: \(String(cString: strerror(errno))).")
         }
+        let logged = logSize(configuration)
         let pid = try spawn(program, [program] + arguments, output: channel[1])
         close(channel[1])
         defer { close(channel[0]) }
         var said = try await output(channel[0], until: MonotonicTime.now().advanced(by: .seconds(startSecondsMax)), pid)
         guard said.last == readyMark else {
             // It is ending: what it said is why.
-            Console.writeError(String(decoding: said, as: UTF8.self))
-            throw EndCommand(try await exitStatus(of: pid))
+            let status = try await exitStatus(of: pid)
+            Console.writeError(String(decoding: said + Self.logged(configuration, from: logged), as: UTF8.self))
+            throw EndCommand(status)
         }
         said.removeLast()
         StandardOutput.write(String(decoding: said, as: UTF8.self))
@@ -79,7 +81,7 @@ enum Detached {
         return result.pid
     }
 
-    /// Everything that comes until the other end is closed.
+    /// Everything that comes until the ready mark, or until the other end is closed.
     private static func output(_ descriptor: Int32, until deadline: MonotonicTime, _ pid: Int32) async throws -> [UInt8]
     {
         var bytes: [UInt8] = []
@@ -88,7 +90,9 @@ enum Detached {
             let count = read(descriptor, &buffer, buffer.count)
             if count == 0 { return bytes }
             if count > 0 {
-                if bytes.count < outputBytesMax { bytes += buffer[..<count] }
+                if bytes.count < outputBytesMax || buffer[count - 1] == readyMark { bytes += buffer[..<count] }
+                // Processes that the other one started may hold the pipe open for as long as they live.
+                if bytes.last == readyMark { return bytes }
                 continue
             }
             guard errno == EAGAIN || errno == EINTR else { return bytes }
@@ -104,15 +108,51 @@ enum Detached {
         }
     }
 
-    /// In the background process, once it is ready: output goes to a file from now on, and whoever waits is let go.
-    static func letGo(_ configuration: Configuration) {
-        let path = "\(configuration[.dataDirectory])/logs/acp.out"
-        var file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o640)
-        if file < 0 { file = open("/dev/null", O_WRONLY | O_CLOEXEC) }
-        guard file >= 0 else { return }
-        StandardOutput.write(String(Character(Unicode.Scalar(readyMark))))
-        dup2(file, 1)
-        dup2(file, 2)
-        close(file)
+    // MARK: In the background process
+
+    /// What the background process says to the one that waits for it.
+    final class Announcement: Sendable {
+        private let descriptor: Int32
+
+        /// Sends everything printed from now on to a file: programs started later inherit these descriptors, and must not
+        /// write into a pipe that nobody reads any more.
+        init(_ configuration: Configuration) throws {
+            descriptor = fcntl(1, F_DUPFD_CLOEXEC, 3)
+            try DataDirectoryHold.make("\(configuration[.dataDirectory])/logs")
+            let path = Detached.logPath(configuration)
+            let file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o640)
+            guard descriptor >= 0, file >= 0 else {
+                throw Failure(.failedPrecondition, "\(path) could not be opened: \(String(cString: strerror(errno))).")
+            }
+            dup2(file, 1)
+            dup2(file, 2)
+            close(file)
+        }
+
+        func ready(_ text: String) {
+            let bytes = Array(text.utf8) + [Detached.readyMark]
+            // Less than a pipe holds; if nobody waits any more, nobody needs it.
+            _ = write(descriptor, bytes, bytes.count)
+            close(descriptor)
+        }
+    }
+
+    fileprivate static func logPath(_ configuration: Configuration) -> String {
+        "\(configuration[.dataDirectory])/logs/acp.out"
+    }
+
+    /// What was added to the file of the background process since it had `offset` bytes.
+    private static func logged(_ configuration: Configuration, from offset: Int) -> [UInt8] {
+        let descriptor = open(logPath(configuration), O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return [] }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 65_536)
+        let count = pread(descriptor, &bytes, bytes.count, off_t(offset))
+        return Array(bytes.prefix(max(0, count)))
+    }
+
+    private static func logSize(_ configuration: Configuration) -> Int {
+        var status = stat()
+        return stat(logPath(configuration), &status) == 0 ? Int(status.st_size) : 0
     }
 }

@@ -72,7 +72,12 @@ final class DataDirectoryHold: Sendable {
         var path = ""
         for part in directory.split(separator: "/") {
             path += "/\(part)"
-            guard mkdir(path, 0o755) == 0 || errno == EEXIST || access(path, X_OK) == 0 else {
+            if mkdir(path, 0o755) == 0 {
+                // Whatever the umask says: PostgreSQL may run as another user and has to pass through.
+                chmod(path, 0o755)
+                continue
+            }
+            guard errno == EEXIST || access(path, X_OK) == 0 else {
                 throw failure("made", path, errno)
             }
         }

@@ -60,8 +60,7 @@ final class Child: @unchecked Sendable {
         posix_spawn_file_actions_addopen(&actions, 0, inputPath, O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, outputPath, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         posix_spawn_file_actions_addopen(&actions, 2, errorsPath, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
-        // Nothing of the test runner's own descriptors: a server that outlives the test must not keep its pipes open.
-        posix_spawn_file_actions_addclosefrom_np(&actions, 3)
+        Self.keepDescriptorsToOurselves()
         var argv: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
         var envp: [UnsafeMutablePointer<CChar>?] = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer { for pointer in argv + envp { free(pointer) } }
@@ -69,6 +68,13 @@ final class Child: @unchecked Sendable {
         let code = posix_spawn(&child, program, &actions, nil, &argv, &envp)
         guard code == 0 else { throw Problem("\(program) could not be started: \(String(cString: strerror(code)))") }
         pid = child
+    }
+
+    /// A server that outlives the test must not keep the test runner's pipes open.
+    private static func keepDescriptorsToOurselves() {
+        for entry in (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd")) ?? [] {
+            if let descriptor = Int32(entry), descriptor > 2 { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
+        }
     }
 
     var output: String { Self.text(outputPath) }
