@@ -85,7 +85,7 @@ let package = Package(
             ],
             swiftSettings: strict),
         module("Ingest", ["Core", "RPC", "Storage", "Search", "CProcess", crypto, log, metrics]),
-        module("Agents", ["Core", "RPC", "Storage", "Search", crypto, log, metrics]),
+        module("Agents", ["Core", "RPC", "Storage", "Search", log, metrics]),
         .target(
             name: "Gateway",
             dependencies: ["Core", "RPC", http, log, metrics] + nio,
