@@ -22,7 +22,7 @@ enum ImportRules {
             "Ingest",
             telemetry.union(["Core", "RPC", "Storage", "Search", "CProcess", "Crypto", "CACPProtos", "CProtobufC"])
         ),
-        ("Agents", telemetry.union(["Core", "RPC", "Storage", "Crypto"])),
+        ("Agents", telemetry.union(["Core", "RPC", "Storage", "Search"])),
         ("Gateway", telemetry.union(nio).union(["Core", "RPC", "Storage", "NIOHTTP1"])),
         ("Platform", telemetry.union(["Core"])),
         ("CLI", telemetry.union(["Core", "RPC", "Platform", "Crypto", "ArgumentParser"])),
