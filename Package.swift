@@ -84,7 +84,12 @@ let package = Package(
                 "Core", "CACPProtos", "CProtobufC", "CProcess", "CSandbox", "CMd4c", "CGumbo", "CPoppler", "CUchardet",
             ],
             swiftSettings: strict),
-        module("Ingest", ["Core", "RPC", "Storage", "Search", "CProcess", crypto, log, metrics]),
+        module(
+            "Ingest",
+            [
+                "Core", "RPC", "Storage", "Search", "CProcess", .product(name: "NIOCore", package: "swift-nio"), log,
+                metrics,
+            ]),
         module("Agents", ["Core", "RPC", "Storage", "Search", log, metrics]),
         .target(
             name: "Gateway",

@@ -20,10 +20,10 @@ enum ImportRules {
         ),
         (
             "Ingest",
-            telemetry.union(["Core", "RPC", "Storage", "Search", "CProcess", "Crypto", "CACPProtos", "CProtobufC"])
+            telemetry.union(["Core", "RPC", "Storage", "Search", "CProcess", "NIOCore"])
         ),
         ("Agents", telemetry.union(["Core", "RPC", "Storage", "Search"])),
-        ("Gateway", telemetry.union(nio).union(["Core", "RPC", "Storage", "NIOHTTP1"])),
+        ("Gateway", telemetry.union(nio).union(["Core", "RPC", "NIOHTTP1"])),
         ("Platform", telemetry.union(["Core"])),
         ("CLI", telemetry.union(["Core", "RPC", "Platform", "Crypto", "ArgumentParser"])),
         (
