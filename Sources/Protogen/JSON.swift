@@ -1,5 +1,5 @@
 /// A JSON value whose objects keep the order in which they were written.
-enum JSON: Hashable {
+enum JSON: Hashable, Sendable {
     struct Pair: Hashable {
         var key: String
         var value: JSON

@@ -59,7 +59,7 @@ struct OpenAPIEmitter {
             "requestId": ["type": "string"],
             "traceId": ["type": "string"],
             "retryAfterMs": ["type": "integer"],
-            "fields": [
+            "fieldErrors": [
                 "type": "array", "description": "Fields of the request that were refused.",
                 "items": [
                     "type": "object",

@@ -137,7 +137,9 @@ func chunked(_ blocks: [Block]) throws -> (text: CanonicalText, chunks: [TextChu
     }
 
     @Test func headingPathsAreOneShortLine() throws {
-        let (_, chunks) = try chunked([Block(kind: .heading(level: 1), text: "A\n  long " + words(100)), Block(kind: .paragraph, text: "x")])
+        let (_, chunks) = try chunked([
+            Block(kind: .heading(level: 1), text: "A\n  long " + words(100)), Block(kind: .paragraph, text: "x"),
+        ])
         #expect(chunks.allSatisfy { $0.headingPath[0].utf8.count <= Chunker.headingBytesMax })
         #expect(chunks[0].headingPath[0].hasPrefix("A long cat cat"))
     }

@@ -62,14 +62,21 @@ func tinyPDF(_ line: String) -> [UInt8] {
     @Test func everyTypeBecomesSearchableWithVerifiableCitations() async throws {
         try await withWorkingSystem { system in
             let documents: [(origin: String, bytes: [UInt8], type: String, query: String)] = [
-                ("plain.txt", Array("The harbour master keeps the keys.\n\nNothing else.".utf8), "text/plain", "harbour keys"),
                 (
-                    "guide.md", Array("# Handbook\n\nIntro.\n\n## Anchors\n\nAn anchor needs a strong chain.\n\n- one\n- two\n".utf8),
+                    "plain.txt", Array("The harbour master keeps the keys.\n\nNothing else.".utf8), "text/plain",
+                    "harbour keys"
+                ),
+                (
+                    "guide.md",
+                    Array(
+                        "# Handbook\n\nIntro.\n\n## Anchors\n\nAn anchor needs a strong chain.\n\n- one\n- two\n".utf8),
                     "text/markdown", "anchor chain"
                 ),
                 (
                     "page.html",
-                    Array("<html><head><title>Tides</title></head><body><h1>Tides</h1><p>The tide turns at noon.</p></body></html>".utf8),
+                    Array(
+                        "<html><head><title>Tides</title></head><body><h1>Tides</h1><p>The tide turns at noon.</p></body></html>"
+                            .utf8),
                     "text/html", "tide noon"
                 ),
                 ("chart.pdf", tinyPDF("The lighthouse blinks twice"), "application/pdf", "lighthouse blinks"),
@@ -138,7 +145,9 @@ func tinyPDF(_ line: String) -> [UInt8] {
     @Test func aNewRevisionReplacesTheOldOneInSearch() async throws {
         try await withWorkingSystem { system in
             _ = try await system.end(of: try await system.upload("a.txt", "The first version speaks of herons.").job)
-            let second = try await system.upload("a.txt", "The second version speaks of storks.") { $0.metadata = ["v": "2"] }
+            let second = try await system.upload("a.txt", "The second version speaks of storks.") {
+                $0.metadata = ["v": "2"]
+            }
             _ = try await system.end(of: second.job)
             try await system.catchUp()
             let old = try await system.search.search(SearchRequest(query: "herons"))
@@ -152,7 +161,9 @@ func tinyPDF(_ line: String) -> [UInt8] {
         try await withWorkingSystem { system in
             let trace = TraceContext.root()
             let context = CallContext(trace: trace, requestID: "request-1")
-            let uploaded = try await CallContext.$current.withValue(context) { try await system.upload("a.txt", "words") }
+            let uploaded = try await CallContext.$current.withValue(context) {
+                try await system.upload("a.txt", "words")
+            }
             let job = try await system.end(of: uploaded.job)
             #expect(job.traceID == trace.traceID)
             let id = try #require(UUIDv7(job.id))
@@ -161,9 +172,11 @@ func tinyPDF(_ line: String) -> [UInt8] {
         }
     }
 
-    @Test(.enabled(if: sharedFile("documents/md/nested.md") != nil, "the shared test data is not beside the repository"), arguments: [
-        "documents/pdf/movie-theater-booking-2024.pdf", "documents/html/example_05.html", "documents/md/nested.md",
-    ])
+    @Test(
+        .enabled(if: sharedFile("documents/md/nested.md") != nil, "the shared test data is not beside the repository"),
+        arguments: [
+            "documents/pdf/movie-theater-booking-2024.pdf", "documents/html/example_05.html", "documents/md/nested.md",
+        ])
     func realDocumentsArePublished(path: String) async throws {
         let bytes = try #require(sharedFile(path))
         try await withWorkingSystem { system in

@@ -9,7 +9,8 @@ import Testing
     /// A document of random blocks: all kinds, sizes from nothing but white space to many windows, scripts with and without spaces.
     private func randomBlocks(_ generator: inout SeededGenerator) -> [Block] {
         let alphabets = [
-            "plain words of text and more. Then? Yes! ", "Straße über größere Änderungen. ", "日本語の文。", "x", "a1-B2_c3/d4 ",
+            "plain words of text and more. Then? Yes! ", "Straße über größere Änderungen. ", "日本語の文。", "x",
+            "a1-B2_c3/d4 ",
             " \n\t", "🙂👩‍👩‍👧 ", "é́ \u{A0}\u{3000}", "long-identifier_without.any:space;",
         ]
         return (0..<Int.random(in: 0...30, using: &generator)).map { _ in
@@ -83,10 +84,12 @@ import Testing
         #expect(receipt.drops.map(\.reason) == [.blank, .imageWithoutText, .boilerplate, .parserFailure])
         #expect(receipt.drops[2].detail == "script, style or form, 2 times, bytes 10 to 20 of the original")
         #expect(receipt.failure?.reason == "PARSER_FAILURE")
-        #expect(receipt.failure?.message.hasPrefix("1 page shows images without text and 1 page could not be read") == true)
+        #expect(
+            receipt.failure?.message.hasPrefix("1 page shows images without text and 1 page could not be read") == true)
         #expect(
             receipt.json.hasPrefix(
-                #"{"pages":4,"chunks":1,"chunked_bytes":8,"drops":[{"page":2,"reason":"BLANK","detail":"page without text"}"#))
+                #"{"pages":4,"chunks":1,"chunked_bytes":8,"drops":[{"page":2,"reason":"BLANK","detail":"page without text"}"#
+            ))
     }
 
     @Test func boilerplateAndBlankPagesAreNoFailure() throws {

@@ -108,13 +108,16 @@ final class TestSystem: Sendable {
         }
     }
 
-    func upload(_ origin: String, _ text: String, _ adjust: (inout UploadStart) -> Void = { _ in }) async throws -> UploadDocumentResponse {
+    func upload(_ origin: String, _ text: String, _ adjust: (inout UploadStart) -> Void = { _ in }) async throws
+        -> UploadDocumentResponse
+    {
         try await upload(origin, Array(text.utf8), adjust)
     }
 
     /// Watches a job to its end.
     func end(of job: RPC.Job?) async throws -> RPC.Job {
-        let updates = try await ingest.watchJob(GetJobRequest(id: job?.id ?? ""), options: CallOptions(timeout: .seconds(60)))
+        let updates = try await ingest.watchJob(
+            GetJobRequest(id: job?.id ?? ""), options: CallOptions(timeout: .seconds(60)))
         var last = RPC.Job()
         for try await update in updates { last = update }
         return last
@@ -125,7 +128,9 @@ final class TestSystem: Sendable {
         let deadline = MonotonicTime.now().advanced(by: .seconds(30))
         let last = try await database.run { try IndexLog.last(on: $0) }
         while system.indexSequence < last {
-            guard MonotonicTime.now() < deadline else { throw Failure(.deadlineExceeded, "the index does not catch up") }
+            guard MonotonicTime.now() < deadline else {
+                throw Failure(.deadlineExceeded, "the index does not catch up")
+            }
             try await Task.sleep(for: .milliseconds(2))
         }
     }

@@ -138,10 +138,14 @@ import Testing
             #expect(refused?.code == .invalidArgument)
             #expect(refused?.fields.map(\.field) == ["origin", "sha256", "title", "metadata"])
             let order = await failure {
-                _ = try await system.ingest.uploadDocument { try await $0.write(UploadDocumentRequest(part: .data([1]))) }
+                _ = try await system.ingest.uploadDocument {
+                    try await $0.write(UploadDocumentRequest(part: .data([1])))
+                }
             }
             #expect(order?.fields.map(\.field) == ["start"])
-            let long = await failure { _ = try await system.upload("a", Array(repeating: 65, count: 70_000), pieceBytes: 70_000) }
+            let long = await failure {
+                _ = try await system.upload("a", Array(repeating: 65, count: 70_000), pieceBytes: 70_000)
+            }
             #expect(long?.fields.map(\.field) == ["data"])
         }
     }
@@ -195,7 +199,8 @@ import Testing
 
     @Test func pastedTextIsADocument() async throws {
         try await withSystem { system in
-            let pasted = try await system.ingest.pasteDocument(PasteDocumentRequest(title: "Note", text: "# Head", mediaType: "text/markdown"))
+            let pasted = try await system.ingest.pasteDocument(
+                PasteDocumentRequest(title: "Note", text: "# Head", mediaType: "text/markdown"))
             #expect(pasted.document?.origin.hasPrefix("paste:") == true)
             #expect(pasted.document?.title == "Note")
             #expect(pasted.document?.mediaType == "text/markdown")

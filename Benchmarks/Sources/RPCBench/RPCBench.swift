@@ -7,7 +7,8 @@ import RPC
 struct RPCBench {
     static let echo = MethodDescriptor(
         path: "/bench.Echo/Echo", service: "bench.Echo", name: "Echo", requestType: "acp.v1.SearchRequest",
-        responseType: "acp.v1.SearchRequest", clientStreaming: false, serverStreaming: false, access: .open, idempotent: true,
+        responseType: "acp.v1.SearchRequest", clientStreaming: false, serverStreaming: false, access: .open,
+        idempotent: true,
         uploadStartField: "", uploadDataField: "", httpRules: [])
     static let inFlight = 64
     static let callsPerWorker = 10_000
@@ -29,14 +30,18 @@ struct RPCBench {
         for _ in 0..<rounds { rates.append(try await round(client, request, executor, calls: callsPerWorker)) }
         let median = rates.sorted()[rates.count / 2]
         let list = rates.map { String(Int($0)) }.joined(separator: ", ")
-        print("{\"benchmark\": \"rpc-echo-64B\", \"in_flight\": \(inFlight), \"calls_per_second\": [\(list)], \"median\": \(Int(median))}")
+        print(
+            "{\"benchmark\": \"rpc-echo-64B\", \"in_flight\": \(inFlight), \"calls_per_second\": [\(list)], \"median\": \(Int(median))}"
+        )
         await client.shutdown()
         await server.shutdown(grace: .milliseconds(100))
         await clientRuntime.shutdown()
         await serverRuntime.shutdown()
     }
 
-    static func round(_ client: RPCClient, _ request: SearchRequest, _ executor: LoopExecutor, calls: Int) async throws -> Double {
+    static func round(_ client: RPCClient, _ request: SearchRequest, _ executor: LoopExecutor, calls: Int) async throws
+        -> Double
+    {
         let clock = ContinuousClock()
         let start = clock.now
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -51,6 +56,7 @@ struct RPCBench {
             try await group.waitForAll()
         }
         let elapsed = start.duration(to: clock.now)
-        return Double(inFlight * calls) / (Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18)
+        return Double(inFlight * calls)
+            / (Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18)
     }
 }

@@ -203,7 +203,8 @@ struct DocumentStore: Sendable {
         for ordinal in 0..<original.partCount { _ = try connection.pipeline([try partStatement(original, ordinal)]) }
     }
 
-    private static func partStatement(_ original: SpooledOriginal, _ ordinal: Int) throws -> (StaticString, [SQLValue]) {
+    private static func partStatement(_ original: SpooledOriginal, _ ordinal: Int) throws -> (StaticString, [SQLValue])
+    {
         let part = try original.part(ordinal)
         return (
             "INSERT INTO original_parts (sha256, ordinal, size, data) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",

@@ -22,7 +22,8 @@ struct RevisionText: Sendable {
         guard start <= end else { throw Failure.invalid(field: "end", "is before start") }
         guard end <= size else {
             throw Failure(
-                .outOfRange, reason: "TEXT_RANGE", "The text of revision \(id) has \(size) bytes; the range ends at \(end).",
+                .outOfRange, reason: "TEXT_RANGE",
+                "The text of revision \(id) has \(size) bytes; the range ends at \(end).",
                 fields: [.init(field: "end", description: "must be at most \(size)")])
         }
         let text = try await offLoop { try Zstd.decompress(stored.frame, bytesMax: CanonicalText.textBytesMax) }
@@ -69,7 +70,8 @@ struct RevisionText: Sendable {
 
     private static func requireBoundary(_ field: String, _ offset: Int, _ text: [UInt8]) throws {
         guard isBoundary(offset, text) else {
-            throw Failure.invalid(field: field, "byte \(offset) is inside a character; ranges begin and end between characters")
+            throw Failure.invalid(
+                field: field, "byte \(offset) is inside a character; ranges begin and end between characters")
         }
     }
 

@@ -35,7 +35,8 @@ final class SpoolFile: @unchecked Sendable {
             var written = 0
             while written < buffer.count {
                 let count = pwrite(
-                    descriptor, buffer.baseAddress?.advanced(by: written), buffer.count - written, off_t(offset + written))
+                    descriptor, buffer.baseAddress?.advanced(by: written), buffer.count - written,
+                    off_t(offset + written))
                 if count < 0, errno == EINTR { continue }
                 guard count > 0 else { throw Self.failure("write to", directory, count == 0 ? ENOSPC : errno) }
                 written += count

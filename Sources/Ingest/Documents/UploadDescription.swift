@@ -58,7 +58,8 @@ struct UploadDescription: Sendable {
         for (key, value) in metadata.sorted(by: { $0.key < $1.key }) {
             // The key is not repeated in the message: it may be anything.
             check.require(
-                "metadata", (1...Limits.nameBytesMax).contains(key.utf8.count) && value.utf8.count <= Limits.nameBytesMax,
+                "metadata",
+                (1...Limits.nameBytesMax).contains(key.utf8.count) && value.utf8.count <= Limits.nameBytesMax,
                 "has a key that is empty or a key or value of more than \(Limits.nameBytesMax) bytes")
         }
     }

@@ -223,7 +223,8 @@ final class IndexFollower: Sendable {
         try await thread.run {
             unlink(markerPath)
             guard unlink("\(directory)/manifest") == 0 || errno == ENOENT else {
-                throw Failure(.unavailable, reason: "INDEX_IO", "Could not empty the index in \(directory) (error \(errno)).")
+                throw Failure(
+                    .unavailable, reason: "INDEX_IO", "Could not empty the index in \(directory) (error \(errno)).")
             }
         }
         state.withLock { state in

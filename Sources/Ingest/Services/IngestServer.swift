@@ -24,11 +24,13 @@ struct IngestServer: IngestService {
         try await uploads.upload(requests, idempotencyKey: context.idempotencyKey)
     }
 
-    func pasteDocument(_ request: PasteDocumentRequest, _ context: ServerContext) async throws -> UploadDocumentResponse {
+    func pasteDocument(_ request: PasteDocumentRequest, _ context: ServerContext) async throws -> UploadDocumentResponse
+    {
         try await uploads.paste(request, idempotencyKey: context.idempotencyKey)
     }
 
-    func listDocuments(_ request: ListDocumentsRequest, _ context: ServerContext) async throws -> ListDocumentsResponse {
+    func listDocuments(_ request: ListDocumentsRequest, _ context: ServerContext) async throws -> ListDocumentsResponse
+    {
         let (limit, after) = try Self.page(size: request.pageSize, token: request.pageToken)
         let documents = try await store.database.run { connection in
             if !request.collection.isEmpty { try DocumentQueries.requireCollection(request.collection, on: connection) }

@@ -56,7 +56,8 @@ struct IngestStatus: Sendable {
         if let extractor = extractor() {
             found.append(
                 DependencyHealth(
-                    name: "extractor", healthy: extractor.failure == nil, detail: extractor.failure.map(Self.told) ?? extractor.detail))
+                    name: "extractor", healthy: extractor.failure == nil,
+                    detail: extractor.failure.map(Self.told) ?? extractor.detail))
         }
         if let index = index(logSequence: position.sequence) { found.append(index) }
         return found
@@ -87,12 +88,14 @@ struct IngestStatus: Sendable {
     private func index(logSequence: Int64?) -> DependencyHealth? {
         guard follower.isUsed else { return nil }
         guard let statistics = follower.statistics else {
-            return DependencyHealth(name: "index", healthy: false, detail: "The search index is not open, or is being made anew.")
+            return DependencyHealth(
+                name: "index", healthy: false, detail: "The search index is not open, or is being made anew.")
         }
         let lag = max(0, (logSequence ?? statistics.sequence) - statistics.sequence)
         if lag > Self.lagMax {
             return DependencyHealth(
-                name: "index", healthy: false, detail: "The search index is \(lag) changes behind; it catches up by itself.")
+                name: "index", healthy: false,
+                detail: "The search index is \(lag) changes behind; it catches up by itself.")
         }
         return DependencyHealth(
             name: "index", healthy: true, detail: statistics.mergeFailure.map { "Merging segments fails: \($0)" } ?? "")

@@ -79,7 +79,8 @@ public final class IngestSystem: Sendable {
     public func register(in router: inout ServiceRouter) {
         let store = DocumentStore(database: database)
         let uploads = UploadService(
-            store: store, thread: files, spoolDirectory: spoolDirectory, bytesMax: configuration.uploadBytesMax, wake: wake)
+            store: store, thread: files, spoolDirectory: spoolDirectory, bytesMax: configuration.uploadBytesMax,
+            wake: wake)
         IngestServer(
             uploads: uploads, store: store, texts: RevisionText(database: database), queue: queue, status: status
         ) { [self] in logGrew() }.register(in: &router)

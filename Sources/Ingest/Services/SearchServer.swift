@@ -40,7 +40,9 @@ struct SearchServer: SearchService {
     private func query(_ request: SearchRequest) async throws -> LexicalQuery {
         var check = FieldChecks()
         check.text("query", request.query, bytes: 1...Limits.queryBytesMax)
-        check.require("limit", request.limit <= UInt32(Limits.hitsMax), "must be 1 to \(Limits.hitsMax), or 0 for \(Self.limitDefault)")
+        check.require(
+            "limit", request.limit <= UInt32(Limits.hitsMax),
+            "must be 1 to \(Limits.hitsMax), or 0 for \(Self.limitDefault)")
         check.require(
             "per_document", request.perDocument <= UInt32(Limits.hitsMax),
             "must be 1 to \(Limits.hitsMax), or 0 for \(Self.perDocumentDefault)")
@@ -119,7 +121,9 @@ struct SearchServer: SearchService {
             chunkID: hit.chunkID.description, start: UInt64(hit.span.start), end: UInt64(hit.span.end), hash: hit.hash,
             score: hit.score, title: hit.title, headingPath: hit.headingPath, page: UInt32(clamping: hit.page),
             text: hit.text,
-            highlights: hit.highlights.map { Highlight(start: UInt32(clamping: $0.start), end: UInt32(clamping: $0.end)) },
+            highlights: hit.highlights.map {
+                Highlight(start: UInt32(clamping: $0.start), end: UInt32(clamping: $0.end))
+            },
             collection: source.collection, origin: source.origin, metadata: hit.metadata)
     }
 }

@@ -25,7 +25,9 @@ final class UploadService: Sendable {
         self.wake = wake
     }
 
-    func upload(_ requests: RequestReader<UploadDocumentRequest>, idempotencyKey: String) async throws -> UploadDocumentResponse {
+    func upload(_ requests: RequestReader<UploadDocumentRequest>, idempotencyKey: String) async throws
+        -> UploadDocumentResponse
+    {
         try begin()
         defer { uploads.withLock { $0 -= 1 } }
         guard case .start(let start)? = try await requests.next()?.part else {
@@ -41,7 +43,9 @@ final class UploadService: Sendable {
             guard data.count <= Limits.uploadMessageBytes else {
                 throw Failure.invalid(field: "data", "has more than \(Limits.uploadMessageBytes) bytes")
             }
-            if let expected = description.sizeBytes, spool.size + data.count > expected { throw Self.sizeDiffers(expected) }
+            if let expected = description.sizeBytes, spool.size + data.count > expected {
+                throw Self.sizeDiffers(expected)
+            }
             try await spool.append(data)
             // As soon as enough is there: nobody should send 100 MB to learn that the type is not read.
             if mediaType == nil, spool.head.count >= MediaType.headBytesMax {
@@ -53,7 +57,9 @@ final class UploadService: Sendable {
         }
         let type = try mediaType ?? Self.detect(spool.head, description)
         let original = try await spool.finish()
-        if let expected = description.sha256, original.sha256 != expected { throw Self.hashDiffers(expected, original.sha256) }
+        if let expected = description.sha256, original.sha256 != expected {
+            throw Self.hashDiffers(expected, original.sha256)
+        }
         return try await store(original, description, type, idempotencyKey)
     }
 
@@ -121,7 +127,8 @@ final class UploadService: Sendable {
     private static func truncated(received: Int, expected: Int) -> Failure {
         Failure(
             .invalidArgument, reason: "UPLOAD_TRUNCATED",
-            "The upload ended after \(received) of \(expected) bytes. Nothing was stored.", remedy: "Upload the document again.")
+            "The upload ended after \(received) of \(expected) bytes. Nothing was stored.",
+            remedy: "Upload the document again.")
     }
 
     private static func sizeDiffers(_ expected: Int) -> Failure {

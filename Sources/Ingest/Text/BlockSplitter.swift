@@ -59,7 +59,9 @@ struct BlockSplitter {
     private func largestEnd(from start: Int) -> Int {
         var end = start
         var tokens = leadTokens
-        while end < atoms.count, end - start + leadWords < Chunker.wordsMax, tokens + atoms[end].tokens <= Chunker.tokensMax {
+        while end < atoms.count, end - start + leadWords < Chunker.wordsMax,
+            tokens + atoms[end].tokens <= Chunker.tokensMax
+        {
             tokens += atoms[end].tokens
             end += 1
         }
@@ -71,7 +73,9 @@ struct BlockSplitter {
     private func overlapStart(before end: Int) -> Int {
         var earliest = end
         var tokens = 0
-        while earliest > 0, end - earliest < Chunker.overlapWords, tokens + atoms[earliest - 1].tokens <= Chunker.tokensMax / 4 {
+        while earliest > 0, end - earliest < Chunker.overlapWords,
+            tokens + atoms[earliest - 1].tokens <= Chunker.tokensMax / 4
+        {
             earliest -= 1
             tokens += atoms[earliest].tokens
         }

@@ -45,7 +45,9 @@ struct RevisionReceipt {
     }
 
     /// Pages that gave neither text nor a reason.
-    private static func silentPages(_ text: CanonicalText, _ extracted: [ExtractedContent.Drop], _ pageCount: Int) -> [Drop] {
+    private static func silentPages(_ text: CanonicalText, _ extracted: [ExtractedContent.Drop], _ pageCount: Int)
+        -> [Drop]
+    {
         guard pageCount > 0 else { return [] }
         let known = Set(text.blocks.map(\.page)).union(extracted.map(\.page))
         return (1...pageCount).filter { !known.contains($0) }.map {
@@ -98,10 +100,12 @@ extension Drop {
         case .boilerplate: (reason, words) = (.boilerplate, "navigation, page header, footer or side bar")
         case .activeContent: (reason, words) = (.boilerplate, "script, style or form")
         case .hidden: (reason, words) = (.boilerplate, "text that is not shown")
-        case .imageWithoutText: (reason, words) = (.imageWithoutText, "image without text; it needs character recognition")
+        case .imageWithoutText:
+            (reason, words) = (.imageWithoutText, "image without text; it needs character recognition")
         case .blankPage: (reason, words) = (.blank, "page without text")
         case .pageDamaged: (reason, words) = (.parserFailure, "page that could not be read")
-        case .structureLimit: (reason, words) = (.overLimit, "structure nested too deeply was flattened; its text is kept")
+        case .structureLimit:
+            (reason, words) = (.overLimit, "structure nested too deeply was flattened; its text is kept")
         }
         if extracted.count > 1 { words += ", \(extracted.count) times" }
         if !extracted.bytes.isEmpty {

@@ -44,7 +44,8 @@ struct IngestInput: Sendable {
             let state = try row.text(4)
             return IngestInput(
                 lease: claim.lease, documentID: try row.uuid(1), revisionID: try row.uuid(2), sequence: try row.int(3),
-                isPublished: state == "published" || state == "retracted", sha256: try row.bytes(5), size: try row.int(6),
+                isPublished: state == "published" || state == "retracted", sha256: try row.bytes(5),
+                size: try row.int(6),
                 mediaType: MediaType(rawValue: try row.text(7)) ?? .plainText, origin: try row.text(8),
                 title: try row.text(9), part: try row.optionalBytes(10), traceparent: claim.job.traceparent,
                 requestID: claim.job.requestID)

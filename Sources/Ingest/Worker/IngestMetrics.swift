@@ -6,7 +6,8 @@ internal import Metrics
 enum IngestMetrics {
     static func ended(_ outcome: String, _ mediaType: MediaType?) {
         Counter(
-            label: "acp_ingestion_total", dimensions: [("outcome", outcome), ("media_type", mediaType?.rawValue ?? "unknown")]
+            label: "acp_ingestion_total",
+            dimensions: [("outcome", outcome), ("media_type", mediaType?.rawValue ?? "unknown")]
         ).increment()
     }
 

@@ -48,10 +48,12 @@ extension IngestWorker {
         await dependencies.queue.announce([transition])
     }
 
-    private func report(_ outcome: RevisionPublisher.Outcome, _ revision: PreparedRevision, since start: MonotonicTime) {
+    private func report(_ outcome: RevisionPublisher.Outcome, _ revision: PreparedRevision, since start: MonotonicTime)
+    {
         let input = revision.input
         var metadata: Logger.Metadata = [
-            "job_id": "\(input.lease.jobID)", "document_id": "\(input.documentID)", "revision_id": "\(input.revisionID)",
+            "job_id": "\(input.lease.jobID)", "document_id": "\(input.documentID)",
+            "revision_id": "\(input.revisionID)",
             "duration_us": "\(start.duration(to: .now()).wholeNanoseconds / 1000)",
         ]
         switch outcome {
@@ -76,7 +78,9 @@ extension IngestWorker {
         if ledger.isStopping, error is CancellationError || Task.isCancelled { return false }
         let failure = Failure(wrapping: error)
         let isRetryable = Self.isRetryable(failure)
-        var metadata: Logger.Metadata = ["job_id": "\(lease.jobID)", "reason": "\(failure.reason)", "attempt": "\(lease.attempt)"]
+        var metadata: Logger.Metadata = [
+            "job_id": "\(lease.jobID)", "reason": "\(failure.reason)", "attempt": "\(lease.attempt)",
+        ]
         if failure.code == .unknown || failure.code == .internalError { metadata["error"] = "\(error)" }
         do {
             let transition = try await dependencies.database.transaction { connection in
@@ -97,10 +101,12 @@ extension IngestWorker {
     /// Whether trying again may help; false when the document itself is the reason.
     static func isRetryable(_ failure: Failure) -> Bool {
         switch failure.code {
-        case .invalidArgument, .failedPrecondition, .outOfRange, .notFound, .alreadyExists, .unimplemented, .dataLoss: false
+        case .invalidArgument, .failedPrecondition, .outOfRange, .notFound, .alreadyExists, .unimplemented, .dataLoss:
+            false
         case .resourceExhausted: failure.reason != Failure.tooLarge && failure.reason != "TEXT_TOO_LARGE"
         case .internalError: failure.reason != "PARSER_OUTPUT_INVALID" && failure.reason != "CHUNKS_INCOMPLETE"
-        case .ok, .cancelled, .unknown, .deadlineExceeded, .permissionDenied, .aborted, .unavailable, .unauthenticated: true
+        case .ok, .cancelled, .unknown, .deadlineExceeded, .permissionDenied, .aborted, .unavailable, .unauthenticated:
+            true
         }
     }
 }

@@ -97,7 +97,8 @@ final class IngestWorker: Sendable {
                 }
             } catch {
                 if ledger.isStopping { return }
-                dependencies.logger.warning("jobs cannot be claimed", metadata: ["error": "\(Failure(wrapping: error))"])
+                dependencies.logger.warning(
+                    "jobs cannot be claimed", metadata: ["error": "\(Failure(wrapping: error))"])
                 try? await Task.sleep(for: .milliseconds(Int.random(in: backoffMs / 2...backoffMs)))
                 backoffMs = min(backoffMs * 2, Self.backoffMsMax)
             }
@@ -195,7 +196,8 @@ final class IngestWorker: Sendable {
             await dependencies.queue.wake()
         } catch {
             // Nothing is lost: the leases end by themselves.
-            dependencies.logger.warning("leases were not given back", metadata: ["error": "\(Failure(wrapping: error))"])
+            dependencies.logger.warning(
+                "leases were not given back", metadata: ["error": "\(Failure(wrapping: error))"])
         }
     }
 }

@@ -66,7 +66,9 @@ struct PreparedRevision: Sendable {
                     json.span(block.span)
                 }
             }
-            json.array("tables", text.blocks.filter(\.kind.isTable)) { json, block in json.object { $0.span(block.span) } }
+            json.array("tables", text.blocks.filter(\.kind.isTable)) { json, block in
+                json.object { $0.span(block.span) }
+            }
             json.array("pages", text.pages) { json, page in
                 json.object { json in
                     json.member("page", page.page)

@@ -74,7 +74,7 @@ final class PublishQueue: Sendable {
                 entry.continuation.resume(returning: result.outcomes[entry.revision.input.lease.jobID] ?? .leaseLost)
             }
             await committed(result)
-        } catch where group.count > 1 && !Self.concernsAll(error) {
+        } catch  where group.count > 1 && !Self.concernsAll(error) {
             // One of them is the reason; the others must not pay for it.
             for entry in group { await publish([entry]) }
         } catch {

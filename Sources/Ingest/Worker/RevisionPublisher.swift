@@ -39,7 +39,9 @@ struct RevisionPublisher: Sendable {
         guard !stored.isEmpty else { return result }
 
         var newest: [UUIDv7: Int] = [:]
-        for revision in stored { newest[revision.input.documentID] = max(newest[revision.input.documentID] ?? 0, revision.input.sequence) }
+        for revision in stored {
+            newest[revision.input.documentID] = max(newest[revision.input.documentID] ?? 0, revision.input.sequence)
+        }
         func isCurrent(_ input: IngestInput) -> Bool {
             guard let sequence = current[input.documentID] else { return false }
             return input.sequence > sequence && newest[input.documentID] == input.sequence

@@ -104,6 +104,11 @@ public final class RPCServer: Sendable {
 
     static func describe(_ error: any Error) -> String {
         if let error = error as? IOError { return error.description }
+        if let error = error as? NIOConnectionError {
+            // The addresses were tried in turn; the last reason is as good as any.
+            if let last = error.connectionErrors.last { return describe(last.error) }
+            return "the name \(error.host) has no address"
+        }
         return String(describing: error)
     }
 

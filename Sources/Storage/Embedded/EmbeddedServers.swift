@@ -170,9 +170,9 @@ private final class Instance: Sendable {
         let postgres = ServerSupervisor(driver: PostgresDriver(context: context), stop: signals.postgres, log: log)
         let redis = ServerSupervisor(driver: RedisDriver(context: context), stop: signals.redis, log: log)
         let instance = Instance(layout: prepared.layout, lock: prepared.lock, postgres: postgres, redis: redis)
-        async let redisStarted: Void = redis.start()
+        async let redisStarted: Void = startIf(options.startsRedis, redis)
         do {
-            try await postgres.start()
+            try await startIf(options.startsPostgres, postgres)
             try await redisStarted
         } catch {
             // The first error is the one to report; the other server is stopped, however far it came.
@@ -181,6 +181,10 @@ private final class Instance: Sendable {
             throw error
         }
         return instance
+    }
+
+    private static func startIf(_ wanted: Bool, _ server: ServerSupervisor) async throws {
+        if wanted { try await server.start() }
     }
 
     var health: EmbeddedHealth { EmbeddedHealth(postgres: postgres.state, redis: redis.state) }

@@ -12,6 +12,9 @@ public struct EmbeddedOptions: Sendable {
     public var postgresVersionsDirectory = "/usr/lib/postgresql"
     /// How long one server may take to answer, replay of its log after a crash included. 1...3600.
     public var startSeconds = 60
+    /// Which of the two to run; the other is provided by somebody else, and its program need not be installed.
+    public var startsPostgres = true
+    public var startsRedis = true
 
     public init() {}
 }

@@ -23,13 +23,14 @@ struct ServerPrograms: Sendable, Hashable {
     ) throws -> ServerPrograms {
         let path = options.searchPath ?? getenv("PATH").map { String(cString: $0) } ?? "/usr/local/bin:/usr/bin:/bin"
         let search = path.split(separator: ":").map(String.init).filter { $0.hasPrefix("/") }
-        let redis = options.redisServer ?? search.map { "\($0)/redis-server" }.first(where: isProgram)
-        guard let redis, isProgram(redis) else {
+        let redis = options.redisServer ?? search.map { "\($0)/redis-server" }.first(where: isProgram) ?? ""
+        guard !options.startsRedis || isProgram(redis) else {
             throw Failure(
                 .failedPrecondition, reason: "REDIS_NOT_FOUND",
                 "redis-server was not found\(options.redisServer.map { " at \($0)" } ?? " on the PATH").",
                 remedy: "Install it (apt-get install redis-server) or configure --redis-url.")
         }
+        guard options.startsPostgres else { return ServerPrograms(postgres: "", initdb: "", major: 0, redis: redis) }
         let (directory, major) = try postgresDirectory(options, search, clusterMajor, cluster, identity)
         return ServerPrograms(
             postgres: "\(directory)/postgres", initdb: "\(directory)/initdb", major: major, redis: redis)

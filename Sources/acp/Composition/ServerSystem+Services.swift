@@ -79,7 +79,7 @@ extension ServerSystem {
         var settings = HTTPGateway.Configuration()
         settings.headerProfile = configuration[.gatewayHeadersProfile] == "owasp" ? .owasp : .seed
         settings.uploadBytesMax = configuration[.ingestUploadBytesMax]
-        settings.batchBytesMax = max(settings.batchBytesMax, configuration[.gatewayBodyBytesMax])
+        settings.batchBytesMax = configuration[.gatewayBodyBytesMax]
         let gateway = try HTTPGateway(
             configuration: settings, runtime: runtime,
             clients: [

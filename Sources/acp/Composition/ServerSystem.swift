@@ -90,6 +90,8 @@ final class ServerSystem: Sendable {
         let logger = Logger(label: "acp.embedded")
         var options = EmbeddedOptions()
         options.startSeconds = 60
+        options.startsPostgres = configuration[.databaseURL] == nil
+        options.startsRedis = configuration[.redisURL] == nil
         let servers = EmbeddedServers(dataDirectory: directory, options: options) { text in
             logger.info("embedded servers", metadata: ["event": .string(text)])
         }
