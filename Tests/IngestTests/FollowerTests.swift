@@ -56,7 +56,8 @@ import Testing
         let sequence = first.system.indexSequence
         try await first.stop(keepingDirectory: true)
 
-        let second = try await TestSystem(database: Database(Database.Configuration(url: url)), directory: first.directory)
+        let second = try await TestSystem(
+            database: Database(Database.Configuration(url: url)), directory: first.directory)
         try await publish(second, [("b", "granite")])
         try await second.system.startIndex()
         #expect(second.system.indexSequence >= sequence)
@@ -77,7 +78,8 @@ import Testing
         #expect(pwrite(descriptor, [0xFF, 0xFF, 0xFF, 0xFF], 4, 8) == 4)
         close(descriptor)
 
-        let second = try await TestSystem(database: Database(Database.Configuration(url: url)), directory: first.directory)
+        let second = try await TestSystem(
+            database: Database(Database.Configuration(url: url)), directory: first.directory)
         try await second.system.startIndex()
         try await second.catchUp()
         #expect(try await origins(second, "granite") == ["a"])
@@ -111,7 +113,8 @@ import Testing
         try await first.stop(keepingDirectory: true)
 
         // The database is restored to an earlier state.
-        let second = try await TestSystem(database: Database(Database.Configuration(url: url)), directory: first.directory)
+        let second = try await TestSystem(
+            database: Database(Database.Configuration(url: url)), directory: first.directory)
         _ = try await second.database.run { connection in
             try connection.execute("DELETE FROM index_log WHERE sequence = (SELECT max(sequence) FROM index_log)")
         }
@@ -145,7 +148,9 @@ import Testing
             try await system.system.startIndex()
             var expected: [String: String] = [:]
             for round in 0..<8 {
-                let texts = (0..<10).map { number in (origin: "d\(number)", text: "term\(Int.random(in: 0..<5, using: &generator)) round\(round)") }
+                let texts = (0..<10).map { number in
+                    (origin: "d\(number)", text: "term\(Int.random(in: 0..<5, using: &generator)) round\(round)")
+                }
                 let chosen = texts.filter { _ in Bool.random(using: &generator) }
                 try await publish(system, chosen)
                 for (origin, text) in chosen { expected[origin] = text }

@@ -9,7 +9,9 @@ import Testing
 /// Publishing without parsers: what they would have found is given.
 @Suite struct PublishTests {
     /// Uploads, claims and prepares documents, in the order of `texts`.
-    private func prepare(_ system: TestSystem, _ texts: [(origin: String, text: String)]) async throws -> [PreparedRevision] {
+    private func prepare(_ system: TestSystem, _ texts: [(origin: String, text: String)]) async throws
+        -> [PreparedRevision]
+    {
         var prepared: [PreparedRevision] = []
         for (origin, text) in texts {
             _ = try await system.upload(origin, text)
@@ -48,7 +50,8 @@ import Testing
             #expect(result.outcomes[prepared[0].input.lease.jobID] == .leaseLost)
             #expect(result.outcomes[prepared[1].input.lease.jobID] == .published)
             try await system.expectRows([2, 2, 2, 2, 2, 1, 1])
-            let document = try await system.ingest.getDocument(GetDocumentRequest(id: prepared[0].input.documentID.description))
+            let document = try await system.ingest.getDocument(
+                GetDocumentRequest(id: prepared[0].input.documentID.description))
             #expect(document.revisionID == "" && document.receipt == nil)
         }
     }
@@ -114,7 +117,8 @@ import Testing
             let older = try await publisher(system).publish([prepared[0]])
             #expect(newer.outcomes.values.map { $0 } == [.published])
             #expect(older.outcomes.values.map { $0 } == [.superseded])
-            let document = try await system.ingest.getDocument(GetDocumentRequest(id: prepared[0].input.documentID.description))
+            let document = try await system.ingest.getDocument(
+                GetDocumentRequest(id: prepared[0].input.documentID.description))
             #expect(document.revisionID == prepared[1].input.revisionID.description)
             try await system.expectRows([1, 2, 2, 2, 2, 2, 1])
         }

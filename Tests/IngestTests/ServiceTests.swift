@@ -32,7 +32,9 @@ import Testing
             #expect(whole.textSha256 == ContentHash.of("aé日🙂z"))
             let part = try await text(1, 6)
             #expect(part.text == "é日" && part.start == 1 && part.end == 6)
-            for (start, end, field) in [(2, 6, "start"), (1, 5, "end"), (7, 0, "start"), (6, 3, "end")] as [(UInt64, UInt64, String)] {
+            for (start, end, field) in [(2, 6, "start"), (1, 5, "end"), (7, 0, "start"), (6, 3, "end")]
+                as [(UInt64, UInt64, String)]
+            {
                 let refused = await failure { _ = try await text(start, end) }
                 #expect(refused?.fields.map(\.field) == [field], "\(start)..<\(end)")
             }
@@ -75,7 +77,9 @@ import Testing
 
     @Test func documentsArePagedByKeyWithoutGapsOrRepeats() async throws {
         try await withSystem { system in
-            for number in 0..<25 { _ = try await system.upload("\(number)", "text") { $0.collection = number < 20 ? "a" : "b" } }
+            for number in 0..<25 {
+                _ = try await system.upload("\(number)", "text") { $0.collection = number < 20 ? "a" : "b" }
+            }
             func origins(_ collection: String, _ size: UInt32) async throws -> [String] {
                 var found: [String] = []
                 var token = ""
@@ -121,7 +125,9 @@ import Testing
             let waiting = try await system.ingest.listJobs(ListJobsRequest(state: .queued))
             #expect(waiting.jobs.count == 5)
             let positions = try await withThrowingTaskGroup(of: UInt32.self) { group in
-                for job in waiting.jobs { group.addTask { try await system.ingest.getJob(GetJobRequest(id: job.id)).queuePosition } }
+                for job in waiting.jobs {
+                    group.addTask { try await system.ingest.getJob(GetJobRequest(id: job.id)).queuePosition }
+                }
                 return try await group.reduce(into: []) { $0.append($1) }
             }
             #expect(positions.sorted() == [0, 1, 2, 3, 4])
@@ -152,7 +158,8 @@ import Testing
             let refused = await failure {
                 _ = try await system.search.search(
                     SearchRequest(
-                        query: String(repeating: "q", count: 8193), limit: 101, documentIDs: ["nonsense"], perDocument: 101))
+                        query: String(repeating: "q", count: 8193), limit: 101, documentIDs: ["nonsense"],
+                        perDocument: 101))
             }
             #expect(Set(refused?.fields.map(\.field) ?? []) == ["query", "limit", "per_document", "document_ids[0]"])
             let empty = await failure { _ = try await system.search.search(SearchRequest(query: "")) }

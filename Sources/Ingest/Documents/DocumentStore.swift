@@ -6,7 +6,7 @@ internal import Storage
 struct DocumentStore: Sendable {
     /// Kind of the jobs that process a revision.
     static let jobKind = "ingest"
-    /// Separates collection and origin in the name of their lock; no name can contain it, because text has no U+0000 in PostgreSQL.
+    /// Separates collection and origin in the name of their lock. Two origins that share a lock only wait for each other.
     private static let lockSeparator = "\u{1F}"
 
     let database: Database
