@@ -11,6 +11,13 @@ let package = Package(
             dependencies: [.product(name: "RPC", package: "analyst-copilot")],
             swiftSettings: [
                 .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-            ])
+            ]),
+        .executableTarget(
+            name: "SearchBench",
+            dependencies: [
+                .product(name: "Search", package: "analyst-copilot"),
+                .product(name: "Core", package: "analyst-copilot"),
+            ],
+            swiftSettings: [.enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("MemberImportVisibility")]),
     ]
 )

@@ -45,7 +45,7 @@ public struct MetricDefinition: Sendable {
 /// | acp_errors_total | counter | Counter | service, method, code |
 /// | acp_active_connections | gauge | Meter | service, protocol |
 /// | acp_processing_time_seconds | histogram | Timer | stage |
-/// | acp_queue_size | gauge | Meter | state |
+/// | acp_queue_size | gauge | Meter | queue, state |
 /// | acp_ingestion_total | counter | Counter | outcome, media_type |
 /// | acp_vector_operations_total | counter | Counter | operation, outcome |
 ///
@@ -68,7 +68,7 @@ public enum MetricCatalogue {
         "acp_processing_time_seconds", .histogram, labels: ["stage"], buckets: processingBuckets,
         help: "Time a document spent in one stage of ingestion.")
     public static let queueSize = MetricDefinition(
-        "acp_queue_size", .gauge, labels: ["state"],
+        "acp_queue_size", .gauge, labels: ["queue", "state"],
         help: "Jobs in the queue, by state.")
     public static let ingestion = MetricDefinition(
         "acp_ingestion_total", .counter, labels: ["outcome", "media_type"],

@@ -55,7 +55,9 @@ public final class RPCClient: Sendable {
         }
         switch old {
         case .ready(let connection): connection.execute { connection.shutdown() }
-        case .connecting(let future): future.whenSuccess { $0.closeNow() }
+        case .connecting(let future):
+            // The attempt uses the runtime's loops: it must have ended before they are stopped.
+            if let connection = try? await future.get() { connection.execute { connection.closeNow() } }
         case .idle, .failed, .closed: break
         }
     }
