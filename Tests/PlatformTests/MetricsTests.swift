@@ -40,7 +40,7 @@ import Testing
     @Test func missingLabelsAreEmptyAndUnknownOnesLeftOut() {
         let registry = MetricsRegistry()
         registry.makeMeter(label: "acp_queue_size", dimensions: [("path", "/secret")]).set(Int64(4))
-        #expect(lines(registry).contains(#"acp_queue_size{state=""} 4"#))
+        #expect(lines(registry).contains(#"acp_queue_size{queue="",state=""} 4"#))
     }
 
     @Test func histogramsAreCumulativeAndSumUp() {

@@ -185,7 +185,8 @@ public final class RPCServer: Sendable {
         func invoke(
             _ entry: ServiceRouter.Entry, _ stream: RPCStream, _ first: ByteBuffer?, _ context: ServerContext
         ) async throws -> (any WireMessage)? {
-            try await invoke(entry, stream, first, context, from: 0)
+            if configuration.interceptors.isEmpty { return try await entry.invoke(stream, first, context) }
+            return try await invoke(entry, stream, first, context, from: 0)
         }
 
         private func invoke(

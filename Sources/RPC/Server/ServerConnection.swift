@@ -112,12 +112,12 @@ final class ServerConnection: Connection, @unchecked Sendable {
         } else {
             try stream.receive(payload, flags: header.flags, counted: false)
         }
-        let call = CallContext(
-            trace: meta.trace ?? .root(using: &loopContext.random),
-            requestID: meta.requestID.isEmpty
-                ? UUIDv7(now: .now(), using: &loopContext.random).description : meta.requestID,
-            correlationID: meta.correlationID, credential: meta.credential.isEmpty ? peerCredential : meta.credential,
-            deadline: deadline)
+        let trace = meta.trace ?? .root(using: &loopContext.random)
+        let credential = meta.credential.isEmpty ? peerCredential : meta.credential
+        var call = CallContext(
+            trace: trace, madeRequestID: UUIDv7(now: .now(), using: &loopContext.random),
+            correlationID: meta.correlationID, credential: credential, deadline: deadline)
+        if !meta.requestID.isEmpty { call.requestID = meta.requestID }
         let context = ServerContext(
             call: call, request: CallRequest(entry: entry, meta: meta, peer: peer, stream: stream))
         // A plain variable: the task may end, and take the stream with it, before this assignment.
@@ -138,21 +138,23 @@ final class ServerConnection: Connection, @unchecked Sendable {
         _ entry: ServiceRouter.Entry, _ stream: RPCStream, _ first: ByteBuffer?, _ context: ServerContext
     ) async {
         do {
-            let context = try await server.authorised(context)
+            let context =
+                context.call.principal == nil && context.method.access != .open
+                ? try await server.authorised(context) : context
             let reply = try await CallContext.$current.withValue(context.call) {
                 try await server.invoke(entry, stream, first, context)
             }
-            if let reply { try await finish(stream, reply: reply) } else { finish(stream, .success(())) }
+            guard let reply else { return finish(stream, .success(())) }
+            // Nothing to wait for in the common case: the reply goes straight into the outbound buffer.
+            if loop.inEventLoop, writeStatus(stream, reply: reply) { return }
+            try await finish(stream, reply: reply)
         } catch {
             finish(stream, .failure(Failure(wrapping: error)))
         }
     }
 
-    /// STATUS with the reply in it when it fits into one frame; otherwise the reply goes before it as DATA.
+    /// STATUS with a reply that another thread made or that does not fit into one frame: then it goes before as DATA.
     private func finish(_ stream: RPCStream, reply: any WireMessage) async throws {
-        if loop.inEventLoop, stream.ended == nil {
-            if writeStatus(stream, reply: reply) { return }
-        }
         let bytes = reply.encoded()
         if bytes.readableBytes <= min(peerFrameBytesMax - RPCLimits.metaBytesMax, peerMessageBytesMax) {
             execute { [self] in

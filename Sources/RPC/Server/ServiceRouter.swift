@@ -43,7 +43,8 @@ public struct ServiceRouter: Sendable {
         _ method: MethodDescriptor, _ handler: @escaping @Sendable (Request, ServerContext) async throws -> Response
     ) {
         add(method) { stream, first, context in
-            try await handler(try await Self.only(Request.self, stream, first), context)
+            if let first { return try await handler(try Request.decode(first), context) }
+            return try await handler(try await Self.only(Request.self, stream), context)
         }
     }
 
@@ -52,8 +53,13 @@ public struct ServiceRouter: Sendable {
         _ handler: @escaping @Sendable (Request, ResponseWriter<Response>, ServerContext) async throws -> Void
     ) {
         add(method) { stream, first, context in
-            try await handler(
-                try await Self.only(Request.self, stream, first), ResponseWriter(stream: stream), context)
+            let request: Request
+            if let first {
+                request = try Request.decode(first)
+            } else {
+                request = try await Self.only(Request.self, stream)
+            }
+            try await handler(request, ResponseWriter(stream: stream), context)
             return nil
         }
     }
@@ -79,11 +85,10 @@ public struct ServiceRouter: Sendable {
         }
     }
 
-    /// The one request message: `first` when it came with the REQUEST frame, else the first of the stream.
+    /// The one request message of a call whose REQUEST frame did not carry it.
     private static func only<Request: WireMessage>(
-        _ type: Request.Type, _ stream: RPCStream, _ first: ByteBuffer?
+        _ type: Request.Type, _ stream: RPCStream
     ) async throws -> Request {
-        if let first { return try Request.decode(first) }
         guard let bytes = try await stream.next() else {
             throw Failure(.invalidArgument, reason: "NO_MESSAGE", "The call ended without its request message.")
         }

@@ -98,7 +98,7 @@ final class LoopContext: @unchecked Sendable {
     let executor: LoopExecutor
     let deadlines: DeadlineWheel
     /// For ids of calls that bring none. Confined to the loop.
-    var random = BufferedRandom()
+    var random = FastRandom()
 
     init(loop: any EventLoop) {
         executor = LoopExecutor(loop: loop)

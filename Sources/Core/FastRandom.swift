@@ -1,0 +1,25 @@
+/// xoshiro256** (Blackman and Vigna, 2018), seeded by the kernel: for ids of calls and spans, which must be unique and need not be secret.
+/// A system call for each would cost more than the call it names. Never for keys or anything that must not be guessed.
+public struct FastRandom: RandomNumberGenerator, Sendable {
+    private var state: (UInt64, UInt64, UInt64, UInt64)
+
+    public init() {
+        var system = SystemRandomNumberGenerator()
+        // All zero would stay all zero.
+        state = (system.next() | 1, system.next(), system.next(), system.next())
+    }
+
+    public mutating func next() -> UInt64 {
+        let result = rotated(state.1 &* 5, by: 7) &* 9
+        let shifted = state.1 << 17
+        state.2 ^= state.0
+        state.3 ^= state.1
+        state.1 ^= state.2
+        state.0 ^= state.3
+        state.2 ^= shifted
+        state.3 = rotated(state.3, by: 45)
+        return result
+    }
+
+    private func rotated(_ word: UInt64, by bits: UInt64) -> UInt64 { word << bits | word >> (64 - bits) }
+}
