@@ -12,13 +12,15 @@ struct CatalogueEmitter {
         writer.line("internal import CACPProtos")
         writer.line("internal import CProtobufC")
         writer.line()
-        writer.line("/// Every method of every service.")
-        writer.block("public enum Catalogue") { writer in
-            let services = schema.services
-                .map { "\(ServiceEmitter.methodsType($0)).all" }
-            writer.list("public static let methods: [MethodDescriptor] = [", services, "].flatMap { $0 }")
+        if !schema.services.isEmpty {
+            writer.line("/// Every method of every service.")
+            writer.block("public enum Catalogue") { writer in
+                let services = schema.services
+                    .map { "\(ServiceEmitter.methodsType($0)).all" }
+                writer.list("public static let methods: [MethodDescriptor] = [", services, "].flatMap { $0 }")
+            }
+            writer.line()
         }
-        writer.line()
         writer.line(
             "/// protobuf-c's descriptors by message name, for code that handles messages without knowing their type.")
         writer.block("enum MessageCatalogue") { writer in

@@ -49,9 +49,10 @@ struct CodecEmitter {
         let member = Names.cField(field.name)
         let c = "c.pointee.\(member)"
         let list = "\(c), c.pointee.n_\(member)"
-        if types.mapEntry(field) != nil {
+        if let entry = types.mapEntry(field) {
             writer.closure(
-                "\(name) = swiftMap(\(list))", "(swiftString($0.pointee.key), swiftString($0.pointee.value))")
+                "\(name) = swiftMap(\(list))",
+                "(\(value(entry.fields[0], "$0.pointee.key")), \(mapValue(entry.fields[1], "$0.pointee.value")))")
         } else if field.isRepeated {
             switch field.kind {
             case .message: writer.line("\(name) = swiftMessages(\(list))")
@@ -73,6 +74,12 @@ struct CodecEmitter {
         case .enumeration(let name): "\(types.swiftName(name))(rawValue: Int32(truncatingIfNeeded: \(c).rawValue))"
         default: c
         }
+    }
+
+    /// The value of a map's pair. A message that was not sent is an empty one.
+    private func mapValue(_ field: Field, _ c: String) -> String {
+        guard case .message(let name) = field.kind else { return value(field, c) }
+        return "swiftMessage(\(c)) ?? \(types.swiftName(name))()"
     }
 
     private func decodeOneof(_ message: Message, _ index: Int) -> SourceWriter {
@@ -104,8 +111,8 @@ struct CodecEmitter {
             writer.line("\(c) = arena.map(\(name)) { entry, key, value in")
             writer.indented { writer in
                 writer.line("\(Names.cLower(entry.fullName))__init(entry)")
-                writer.line("entry.pointee.key = key")
-                writer.line("entry.pointee.value = value")
+                writer.line("entry.pointee.key = \(cValue(entry.fields[0], "key"))")
+                writer.line("entry.pointee.value = \(cValue(entry.fields[1], "value"))")
             }
             writer.line("}")
         } else if field.isRepeated {

@@ -59,7 +59,7 @@ struct MessageEmitter {
 
     func enumeration(_ enumeration: Enumeration) -> SourceWriter {
         var writer = SourceWriter()
-        let values = enumeration.values.map { (value: $0, name: Names.enumCase($0.name, of: enumeration.name)) }
+        let values = enumeration.distinctValues.map { (value: $0, name: Names.enumCase($0.name, of: enumeration.name)) }
         writer.documentation(enumeration.origin.comment)
         writer.block("public enum \(types.declaredName(enumeration)): RawRepresentable, Sendable, Hashable") { writer in
             for (value, name) in values {

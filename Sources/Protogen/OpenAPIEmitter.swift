@@ -145,7 +145,9 @@ struct OpenAPIEmitter {
             let name = prefix + field.jsonName
             var json: JSON = ["name": .string(name), "in": "query"]
             json = json.adding("description", .string(field.origin.comment))
-            if types.mapEntry(field) != nil {
+            if let entry = types.mapEntry(field) {
+                // A map of messages has no form as parameters.
+                if case .message(let type) = entry.fields[1].kind, type != "google.protobuf.Timestamp" { return [] }
                 // `filter[project]=apollo`
                 return [
                     json.adding("style", "deepObject").adding("explode", true).adding("schema", schemas.value(field))

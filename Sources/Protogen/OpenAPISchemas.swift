@@ -72,7 +72,9 @@ struct OpenAPISchemas {
 
     /// The JSON of a field.
     func value(_ field: Field) -> JSON {
-        if types.mapEntry(field) != nil { return ["type": "object", "additionalProperties": ["type": "string"]] }
+        if let entry = types.mapEntry(field) {
+            return ["type": "object", "additionalProperties": element(entry.fields[1])]
+        }
         return field.isRepeated ? ["type": "array", "items": element(field)] : element(field)
     }
 

@@ -79,7 +79,14 @@ struct Enumeration {
     var fullName: String
     var package: String
     var origin: Origin
+    /// As in the file, aliases included.
     var values: [Value]
+
+    /// The first value of every number. Aliases are only further names for JSON that comes in.
+    var distinctValues: [Value] {
+        var seen: Set<Int32> = []
+        return values.filter { seen.insert($0.number).inserted }
+    }
 }
 
 struct Service {

@@ -47,11 +47,11 @@ enum SupportSource {
         }
 
         /// Of pairs with the same key the last one counts, as protobuf demands.
-        func swiftMap<C>(
+        func swiftMap<C, K: MapKey, V>(
             _ base: UnsafeMutablePointer<UnsafeMutablePointer<C>?>?, _ count: Int,
-            _ pair: (UnsafeMutablePointer<C>) -> (String, String)
-        ) -> [String: String] {
-            var map: [String: String] = [:]
+            _ pair: (UnsafeMutablePointer<C>) -> (K, V)
+        ) -> [K: V] {
+            var map: [K: V] = [:]
             for entry in UnsafeBufferPointer(start: base, count: base == nil ? 0 : count) {
                 guard let entry else { continue }
                 let (key, value) = pair(entry)
@@ -78,17 +78,39 @@ enum SupportSource {
                 return base
             }
 
-            /// Pairs in the order of their keys' bytes, so that equal messages have equal bytes.
-            func map<C>(
-                _ map: [String: String],
-                _ fill: (UnsafeMutablePointer<C>, UnsafeMutablePointer<CChar>, UnsafeMutablePointer<CChar>) -> Void
+            /// Pairs in the order of their keys, so that equal messages have equal bytes.
+            func map<C, K: MapKey, V>(
+                _ map: [K: V], _ fill: (UnsafeMutablePointer<C>, K, V) -> Void
             ) -> UnsafeMutablePointer<UnsafeMutablePointer<C>?>? {
-                array(map.sorted { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) { pair in
+                array(map.sorted { K.precedes($0.key, $1.key) }) { pair in
                     let entry = allocate(C.self)
-                    fill(entry, string(pair.key), string(pair.value))
+                    fill(entry, pair.key, pair.value)
                     return entry
                 }
             }
+        }
+
+        /// What protobuf allows as the key of a map.
+        protocol MapKey: Hashable {
+            /// The order in which pairs are written.
+            static func precedes(_ left: Self, _ right: Self) -> Bool
+        }
+
+        extension MapKey where Self: Comparable {
+            static func precedes(_ left: Self, _ right: Self) -> Bool { left < right }
+        }
+
+        extension Int32: MapKey {}
+        extension Int64: MapKey {}
+        extension UInt32: MapKey {}
+        extension UInt64: MapKey {}
+
+        extension Bool: MapKey {
+            static func precedes(_ left: Bool, _ right: Bool) -> Bool { !left && right }
+        }
+
+        extension String: MapKey {
+            static func precedes(_ left: String, _ right: String) -> Bool { left.utf8.lexicographicallyPrecedes(right.utf8) }
         }
 
         """

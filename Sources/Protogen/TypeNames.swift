@@ -75,7 +75,7 @@ struct TypeNames {
     }
 
     private func type(_ field: Field) -> (type: String, initial: String) {
-        if mapEntry(field) != nil { return ("[String: String]", "[:]") }
+        if let entry = mapEntry(field) { return ("[\(element(entry.fields[0])): \(element(entry.fields[1]))]", "[:]") }
         let element = element(field)
         if field.isRepeated { return ("[\(element)]", "[]") }
         switch field.kind {

@@ -30,20 +30,11 @@ struct Validation {
         var faults: [Diagnostic] = []
         for field in message.fields {
             let name = "\(message.fullName).\(field.name)"
+            // protoc has no lines for what it makes of a map.
+            faults += typeFaults(types.mapEntry(field)?.fields[1].kind ?? field.kind, name, field.origin)
             if field.isProto3Optional {
                 faults.append(
                     fault(field.origin, "\(name) is `optional`, which protoc-c refuses: use a oneof with one member"))
-            }
-            if case .unsupported(let what) = field.kind {
-                faults.append(fault(field.origin, "\(name) is a \(what), which is not supported"))
-            }
-            if case .message(let type) = field.kind, types.message(type) == nil {
-                faults.append(fault(field.origin, "\(name) has the type \(type), which is not among the files"))
-            } else if case .message(let type) = field.kind, !isOurs(type) {
-                faults.append(fault(field.origin, "\(name) has the type \(type), for which no Swift is generated"))
-            }
-            if let entry = types.mapEntry(field), entry.fields.map(\.kind) != [.string, .string] {
-                faults.append(fault(field.origin, "\(name) must be map<string, string>: no other map is supported"))
             }
             if ["base", "descriptor"].contains(Names.cField(field.name)) {
                 faults.append(fault(field.origin, "\(name) clashes with a member that protoc-c adds"))
@@ -55,6 +46,17 @@ struct Validation {
             faults.append(fault(message.origin, "two fields of \(message.fullName) become `\(member)` in Swift"))
         }
         return faults
+    }
+
+    private func typeFaults(_ kind: Field.Kind, _ name: String, _ origin: Origin) -> [Diagnostic] {
+        switch kind {
+        case .unsupported(let what): [fault(origin, "\(name) is a \(what), which is not supported")]
+        case .message(let type) where types.message(type) == nil:
+            [fault(origin, "\(name) has the type \(type), which is not among the files")]
+        case .message(let type) where !isOurs(type):
+            [fault(origin, "\(name) has the type \(type), for which no Swift is generated")]
+        default: []
+        }
     }
 
     private func isOurs(_ type: String) -> Bool { schema.messages.contains { $0.fullName == type } }
@@ -87,15 +89,10 @@ struct Validation {
 
     private func enumFaults(_ enumeration: Enumeration) -> [Diagnostic] {
         var faults: [Diagnostic] = []
-        var seenNumbers: Set<Int32> = []
         var seenNames: Set<String> = [
             "unrecognized", "default", "rawValue", "protoName", "knownCases", "hash", "init", "self",
         ]
-        for value in enumeration.values {
-            if !seenNumbers.insert(value.number).inserted {
-                faults.append(
-                    fault(value.origin, "\(value.name) has a number that another value has: aliases are not supported"))
-            }
+        for value in enumeration.distinctValues {
             let name = Names.enumCase(value.name, of: enumeration.name)
             if !seenNames.insert(name).inserted {
                 faults.append(

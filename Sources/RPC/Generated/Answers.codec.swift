@@ -29,8 +29,8 @@ extension AskRequest: WireMessage, CConvertible {
         c.pointee.n_filter = self.filter.count
         c.pointee.filter = arena.map(self.filter) { entry, key, value in
             acp__v1__ask_request__filter_entry__init(entry)
-            entry.pointee.key = key
-            entry.pointee.value = value
+            entry.pointee.key = arena.string(key)
+            entry.pointee.value = arena.string(value)
         }
         c.pointee.sentences_max = self.sentencesMax
     }

@@ -66,8 +66,8 @@ extension UploadStart: WireMessage, CConvertible {
         c.pointee.n_metadata = self.metadata.count
         c.pointee.metadata = arena.map(self.metadata) { entry, key, value in
             acp__v1__upload_start__metadata_entry__init(entry)
-            entry.pointee.key = key
-            entry.pointee.value = value
+            entry.pointee.key = arena.string(key)
+            entry.pointee.value = arena.string(value)
         }
     }
 }
@@ -125,8 +125,8 @@ extension PasteDocumentRequest: WireMessage, CConvertible {
         c.pointee.n_metadata = self.metadata.count
         c.pointee.metadata = arena.map(self.metadata) { entry, key, value in
             acp__v1__paste_document_request__metadata_entry__init(entry)
-            entry.pointee.key = key
-            entry.pointee.value = value
+            entry.pointee.key = arena.string(key)
+            entry.pointee.value = arena.string(value)
         }
     }
 }
@@ -168,8 +168,8 @@ extension Document: WireMessage, CConvertible {
         c.pointee.n_metadata = self.metadata.count
         c.pointee.metadata = arena.map(self.metadata) { entry, key, value in
             acp__v1__document__metadata_entry__init(entry)
-            entry.pointee.key = key
-            entry.pointee.value = value
+            entry.pointee.key = arena.string(key)
+            entry.pointee.value = arena.string(value)
         }
         if !self.revisionID.isEmpty { c.pointee.revision_id = arena.string(self.revisionID) }
         c.pointee.revisions = self.revisions

@@ -31,8 +31,8 @@ extension SearchRequest: WireMessage, CConvertible {
         c.pointee.n_filter = self.filter.count
         c.pointee.filter = arena.map(self.filter) { entry, key, value in
             acp__v1__search_request__filter_entry__init(entry)
-            entry.pointee.key = key
-            entry.pointee.value = value
+            entry.pointee.key = arena.string(key)
+            entry.pointee.value = arena.string(value)
         }
         c.pointee.limit = self.limit
         c.pointee.n_document_ids = self.documentIDs.count
@@ -122,8 +122,8 @@ extension Hit: WireMessage, CConvertible {
         c.pointee.n_metadata = self.metadata.count
         c.pointee.metadata = arena.map(self.metadata) { entry, key, value in
             acp__v1__hit__metadata_entry__init(entry)
-            entry.pointee.key = key
-            entry.pointee.value = value
+            entry.pointee.key = arena.string(key)
+            entry.pointee.value = arena.string(value)
         }
     }
 }
