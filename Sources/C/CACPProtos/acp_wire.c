@@ -1,4 +1,5 @@
 #include "acp_wire.h"
+#include "varint.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -7,6 +8,8 @@
 #define FIRST_BLOCK_BYTES (64 * 1024)
 #define NEXT_BLOCK_BYTES (256 * 1024)
 #define SCAN_DEPTH_MAX 32
+// Fields of a message whose repetition is noticed exactly; beyond, it is assumed.
+#define SEEN_FIELDS 256
 
 typedef struct block {
     struct block *previous;
@@ -160,23 +163,16 @@ static acp_scan_result scan_string(const uint8_t *p, size_t n) {
     return ACP_SCAN_OK;
 }
 
-static bool read_varint(const uint8_t **p, const uint8_t *end, uint64_t *value) {
-    uint64_t result = 0;
-    for (unsigned shift = 0; shift < 64 && *p < end; shift += 7) {
-        uint8_t byte = *(*p)++;
-        result |= (uint64_t)(byte & 0x7F) << shift;
-        if (byte < 0x80) {
-            *value = result;
-            return true;
-        }
-    }
-    return false;
-}
+typedef struct {
+    const char *bad_field;
+    bool repeats_message;
+} findings;
 
 static acp_scan_result scan_message(const ProtobufCMessageDescriptor *descriptor, const uint8_t *p, size_t n, int depth,
-                                    const char **bad_field) {
+                                    findings *found) {
     if (depth > SCAN_DEPTH_MAX) return ACP_SCAN_TOO_DEEP;
     const uint8_t *end = p + n;
+    uint64_t seen[SEEN_FIELDS / 64] = {0};
     while (p < end) {
         uint64_t tag;
         if (!read_varint(&p, end, &tag) || tag >> 3 == 0 || tag >> 32 != 0) return ACP_SCAN_MALFORMED;
@@ -198,19 +194,32 @@ static acp_scan_result scan_message(const ProtobufCMessageDescriptor *descriptor
             return ACP_SCAN_MALFORMED;
         }
         if (length > (uint64_t)(end - p)) return ACP_SCAN_MALFORMED;
-        if ((tag & 7) == 2) {
-            const ProtobufCFieldDescriptor *field =
-                protobuf_c_message_descriptor_get_field(descriptor, (unsigned)(tag >> 3));
-            if (field != NULL && field->type == PROTOBUF_C_TYPE_STRING) {
-                acp_scan_result result = scan_string(p, length);
-                if (result != ACP_SCAN_OK) {
-                    *bad_field = field->name;
-                    return result;
+        const ProtobufCFieldDescriptor *field =
+            protobuf_c_message_descriptor_get_field(descriptor, (unsigned)(tag >> 3));
+        if (field != NULL) {
+            acp_scan_result result = ACP_SCAN_OK;
+            switch (field->type) {
+            case PROTOBUF_C_TYPE_STRING:
+                if ((tag & 7) == 2) result = scan_string(p, length);
+                if (result != ACP_SCAN_OK) found->bad_field = field->name;
+                break;
+            case PROTOBUF_C_TYPE_MESSAGE:
+                if ((tag & 7) != 2) return ACP_SCAN_MALFORMED;
+                if (field->label != PROTOBUF_C_LABEL_REPEATED) {
+                    size_t index = (size_t)(field - descriptor->fields);
+                    uint64_t bit = (uint64_t)1 << (index & 63);
+                    if (index >= SEEN_FIELDS || (seen[index / 64] & bit) != 0) found->repeats_message = true;
+                    else seen[index / 64] |= bit;
                 }
-            } else if (field != NULL && field->type == PROTOBUF_C_TYPE_MESSAGE) {
-                acp_scan_result result = scan_message(field->descriptor, p, length, depth + 1, bad_field);
-                if (result != ACP_SCAN_OK) return result;
+                result = scan_message(field->descriptor, p, length, depth + 1, found);
+                break;
+            case PROTOBUF_C_TYPE_BOOL:
+                // protobuf-c checks the wire type of every kind of field but this one.
+                if ((tag & 7) != 2 || field->label != PROTOBUF_C_LABEL_REPEATED) return ACP_SCAN_MALFORMED;
+                break;
+            default: break;
             }
+            if (result != ACP_SCAN_OK) return result;
         }
         p += length;
     }
@@ -219,6 +228,8 @@ static acp_scan_result scan_message(const ProtobufCMessageDescriptor *descriptor
 
 acp_scan_result acp_scan(const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes, size_t count,
                          const char **bad_field) {
-    *bad_field = NULL;
-    return scan_message(descriptor, bytes, count, 0, bad_field);
+    findings found = {.bad_field = NULL, .repeats_message = false};
+    acp_scan_result result = scan_message(descriptor, bytes, count, 0, &found);
+    *bad_field = found.bad_field;
+    return result == ACP_SCAN_OK && found.repeats_message ? ACP_SCAN_REPEATS : result;
 }

@@ -26,10 +26,20 @@ enum Codec {
     ) throws -> M {
         var badField: UnsafePointer<CChar>?
         let scan = acp_scan(descriptor, bytes, count, &badField)
-        guard scan == ACP_SCAN_OK else { throw malformed(scan, badField, descriptor) }
+        guard scan == ACP_SCAN_OK || scan == ACP_SCAN_REPEATS else { throw malformed(scan, badField, descriptor) }
         guard let arena = acp_arena_of_thread() else { throw outOfMemory(descriptor) }
         let mark = acp_arena_save(arena)
         defer { acp_arena_release(arena, mark) }
+        var bytes = bytes
+        var count = count
+        if scan == ACP_SCAN_REPEATS {
+            // Legal and rare: most encoders never write a message field twice.
+            var mergedCount = 0
+            guard let merged = acp_merge(arena, descriptor, bytes, count, limits.unpackedBytesMax, &mergedCount) else {
+                throw outOfMemory(descriptor)
+            }
+            (bytes, count) = (merged, mergedCount)
+        }
         var overBudget = false
         guard let message = acp_unpack(arena, descriptor, bytes, count, limits.unpackedBytesMax, &overBudget) else {
             throw overBudget ? outOfMemory(descriptor) : malformed(ACP_SCAN_MALFORMED, nil, descriptor)

@@ -28,12 +28,20 @@ void *acp_arena_take(acp_arena *arena, size_t bytes);
 ProtobufCMessage *acp_unpack(acp_arena *arena, const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes,
                              size_t count, size_t budget_bytes, bool *over_budget);
 
+// The same message with every field that holds one message at most once, as protobuf demands of a parser: what occurs later is merged
+// into what came before, unless another member of the same oneof stands between them. protobuf-c 1.4.1 loses scalars there, and
+// refuses the message when the field's type has a oneof. `bytes` must have passed `acp_scan`. The result is in the arena and not
+// longer than `count`; NULL when that takes more than `budget_bytes`.
+const uint8_t *acp_merge(acp_arena *arena, const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes,
+                         size_t count, size_t budget_bytes, size_t *merged_count);
+
 typedef enum {
     ACP_SCAN_OK = 0,
     ACP_SCAN_MALFORMED = 1,  // truncated, a bad tag, a group, a length beyond the end
     ACP_SCAN_NOT_UTF8 = 2,   // a string field that is not UTF-8
     ACP_SCAN_NUL = 3,        // a NUL inside a string: protobuf-c would cut it there without a word
     ACP_SCAN_TOO_DEEP = 4,
+    ACP_SCAN_REPEATS = 5,    // sound, but somewhere a field that holds one message occurs twice: `acp_merge` comes before `acp_unpack`
 } acp_scan_result;
 
 // Walks the wire bytes by descriptor without allocating. `*bad_field` is the name of the field at fault, or NULL.
