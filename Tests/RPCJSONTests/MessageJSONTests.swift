@@ -135,7 +135,8 @@ import Testing
         for text in ["//79", "__79", "//79"] {
             #expect(try decode("{\"hash\":\"\(text)\"}", as: Hit.self).hash == [0xFF, 0xFE, 0xFD])
         }
-        for text in ["+w==", "-w", "-w==", "+w"] {
+        // The last two have bits beyond the byte, as in protobuf's conformance suite.
+        for text in ["+w==", "-w", "-w==", "+w", "-_", "+/=="] {
             #expect(try decode("{\"hash\":\"\(text)\"}", as: Hit.self).hash == [0xFB])
         }
     }
@@ -240,9 +241,6 @@ import Testing
             "citations[0].start"),
         .init(
             "VerifyCitationsRequest", #"{"citations":[{"chunkHash":"A"}]}"#, "INVALID_VALUE", "citations[0].chunk_hash"),
-        .init(
-            "VerifyCitationsRequest", #"{"citations":[{"chunkHash":"AB=="}]}"#, "INVALID_VALUE",
-            "citations[0].chunk_hash"),
         .init(
             "VerifyCitationsRequest", #"{"citations":[{"chunkHash":"A==="}]}"#, "INVALID_VALUE",
             "citations[0].chunk_hash"),

@@ -167,7 +167,8 @@ struct MessageEncoder {
         case .enumeration(let descriptor): appendEnum(descriptor, target.load(as: Int32.self))
         case .message(let schema):
             guard let message = target.load(as: UnsafeRawPointer?.self) else {
-                out.append(contentsOf: "null".utf8)
+                // Only in a map, whose pair may lack its value: then it is an empty message.
+                out.append(contentsOf: "{}".utf8)
                 return
             }
             try self.message(schema, message)
@@ -176,12 +177,9 @@ struct MessageEncoder {
     }
 
     mutating func timestamp(_ schema: MessageSchema, _ message: UnsafeRawPointer?) throws(JSONProblem) {
-        guard let message else {
-            out.append(contentsOf: "null".utf8)
-            return
-        }
-        let seconds = message.load(fromByteOffset: schema.fields[0].offset, as: Int64.self)
-        let nanos = message.load(fromByteOffset: schema.fields[1].offset, as: Int32.self)
+        // As above: the pair of a map without its value.
+        let seconds = message?.load(fromByteOffset: schema.fields[0].offset, as: Int64.self) ?? 0
+        let nanos = message?.load(fromByteOffset: schema.fields[1].offset, as: Int32.self) ?? 0
         guard let text = timestampText(seconds: seconds, nanos: nanos) else {
             throw JSONProblem(.value, "the time is outside the years 1 to 9999 or its nanoseconds outside a second")
         }
