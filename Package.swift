@@ -70,7 +70,7 @@ let package = Package(
         .target(name: "CSandbox", dependencies: ["CSeccomp"], path: "Sources/C/CSandbox"),
 
         module("Core", []),
-        module("RPC", ["Core", "CACPProtos", "CProtobufC", http, log, metrics] + nio),
+        module("RPC", ["Core", "CACPProtos", "CProtobufC", "CZstd", http, log, metrics] + nio),
         .target(
             name: "Storage",
             dependencies: ["Core", "CPQ", "CHiredis", "CZstd", "CProcess", crypto, log, metrics],

@@ -66,6 +66,11 @@ public struct MonotonicTime: Sendable, Hashable, Comparable {
         return MonotonicTime(nanoseconds: overflow ? 0 : difference)
     }
 
+    /// Nanoseconds from this moment to `later`; 0 when it is not later.
+    public func nanosecondsElapsed(to later: MonotonicTime) -> Int64 {
+        later > self ? Int64(clamping: later.nanoseconds - nanoseconds) : 0
+    }
+
     /// The time from this moment to `other`; negative when `other` is earlier.
     public func duration(to other: MonotonicTime) -> Duration {
         other >= self

@@ -34,8 +34,7 @@ public struct TraceContext: Sendable, Hashable {
     /// A new span in the same trace.
     public func child() -> TraceContext {
         var copy = self
-        var generator = SystemRandomNumberGenerator()
-        copy.span = generator.next() | 1
+        copy.span = FastRandom.sharedWord()
         return copy
     }
 

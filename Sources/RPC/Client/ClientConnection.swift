@@ -5,89 +5,128 @@ internal import NIOCore
 final class ClientConnection: Connection, @unchecked Sendable {
     private let credential: String
     private let onClose: @Sendable (ClientConnection) -> Void
-    private var nextStream: UInt32 = 1
+    @exclusivity(unchecked) private var streams = StreamTable<ClientStream>()
+    @exclusivity(unchecked) private var nextStream: UInt32 = 1
+    /// Calls that wait for a free stream.
     private var waiting = Fifo<() -> Void>()
 
     init(
-        limits: RPCLimits, loopContext: LoopContext, loop: any EventLoop, credential: String,
+        limits: RPCLimits, options: WireOptions, loopContext: LoopContext, loop: any EventLoop, credential: String,
         onClose: @escaping @Sendable (ClientConnection) -> Void
     ) {
         self.credential = credential
         self.onClose = onClose
-        super.init(limits: limits, loopContext: loopContext, loop: loop)
+        super.init(limits: limits, options: options, loopContext: loopContext, loop: loop)
     }
+
+    override func stream(_ id: UInt32) -> RPCStream? { streams[id] }
+    override var openStreams: [RPCStream] { streams.all }
+    override var openStreamCount: Int { streams.count }
+    override func removeAllStreams() { streams.removeAll() }
 
     override func writePreface() { Preface.write(to: &outbound) }
 
     override func hello() -> WireHello {
-        limits.hello(role: "client", instance: "", build: "", credential: credential)
+        limits.hello(options: options, role: "client", instance: "", build: "", credential: credential)
     }
 
     /// Whether new calls may be made here.
     var isUsable: Bool { !isClosed && !isDraining && nextStream < UInt32.max - 2 }
 
-    override func receive(_ header: FrameHeader, meta: ByteBuffer, payload: ByteBuffer) throws(ProtocolViolation) {
-        let type = FrameType(rawValue: header.type)
-        if type == .goAway { return receiveGoAway(meta) }
-        if type == .data { try consumeConnectionWindow(payload.readableBytes) }
-        guard let stream = streams[header.stream], stream.ended == nil else {
-            guard header.stream < nextStream, header.stream & 1 == 1 else {
-                throw ProtocolViolation("a frame came for stream \(header.stream), which was never opened")
+    // MARK: Frames
+
+    override func receive(_ frame: InboundFrame, in buffer: ByteBuffer) throws(ProtocolViolation) {
+        let type = FrameType(rawValue: frame.header.type)
+        if type == .goAway { return receiveGoAway(frame, buffer) }
+        if type == .data { try consumeConnectionWindow(frame.payloadLength) }
+        guard let stream = streams[frame.stream] else {
+            guard frame.stream < nextStream, frame.stream & 1 == 1 else {
+                throw ProtocolViolation("a frame came for stream \(frame.stream), which was never opened")
             }
             // A call given up here may still be answered there.
-            if type == .data { creditConnection(payload.readableBytes) }
+            if type == .data { creditConnection(frame.payloadLength) }
             return
         }
         switch type {
         case .headers:
-            guard let metadata = try? WireHeaders.decode(meta).checkedMetadata() else {
-                throw ProtocolViolation("HEADERS cannot be read")
+            let metadata = try? frame.withMeta(in: buffer) {
+                try WireHeaders.decode($0, limits: .standard).checkedMetadata()
             }
+            guard let metadata else { throw ProtocolViolation("HEADERS cannot be read") }
+            stream.hasAnswer = true
             stream.headers = metadata
-        case .data: try stream.receive(payload, flags: header.flags.subtracting(.endStream), counted: true)
-        case .status: try receiveStatus(stream, header, meta, payload)
-        default: throw ProtocolViolation("frame type \(header.type) does not belong to a server")
+        case .data:
+            if frame.payloadLength == 0, !frame.flags.contains(.endMessage) {
+                try floods.received(.emptyData, now: loopContext.readTime)
+            }
+            stream.hasAnswer = true
+            try stream.receive(
+                frame.payload(in: buffer), flags: frame.flags.subtracting(.endStream), counted: true)
+        case .status: try receiveStatus(stream, frame, buffer)
+        default: throw ProtocolViolation("frame type \(frame.header.type) does not belong to a server")
         }
     }
 
     private func receiveStatus(
-        _ stream: RPCStream, _ header: FrameHeader, _ meta: ByteBuffer, _ payload: ByteBuffer
+        _ stream: ClientStream, _ frame: InboundFrame, _ buffer: ByteBuffer
     ) throws(ProtocolViolation) {
-        guard let status = try? meta.withUnsafeReadableBytes({ try StatusMeta.decode($0) }) else {
-            throw ProtocolViolation("STATUS cannot be read")
-        }
-        stream.trailers = status.metadata
+        let status: StatusMeta
+        do {
+            status = try frame.withMeta(in: buffer) { try StatusMeta.decode($0) }
+        } catch { throw ProtocolViolation("STATUS cannot be read") }
+        if !status.metadata.isEmpty { stream.trailers = status.metadata }
         stream.serverMicroseconds = status.serverMicroseconds
-        if let failure = status.failure { return release(stream, .failure(failure)) }
-        let message: FrameFlags = header.flags.contains(.endMessage) ? .endMessage : .noMessage
-        try stream.receive(payload, flags: [message, .endStream], counted: false)
-        release(stream, .success(()))
+        stream.queueMicroseconds = status.queueMicroseconds
+        if status.isRefused { stream.wasNotProcessed = true }
+        if let failure = status.failure { return release(stream, failure) }
+        let payload = frame.payload(in: buffer)
+        if frame.flags.isSuperset(of: .endMessage), !frame.flags.contains(.zstd),
+            payload.readableBytes <= limits.messageBytesMax
+        {
+            forget(stream)
+            stream.end(answer: payload)
+            return didRelease()
+        }
+        var flags = frame.flags.intersection([.endMessage, .zstd])
+        flags.formUnion(flags.contains(.endMessage) ? .endStream : [.noMessage, .endStream])
+        try stream.receive(payload, flags: flags, counted: false)
+        release(stream, nil)
     }
 
-    private func receiveGoAway(_ meta: ByteBuffer) {
+    private func receiveGoAway(_ frame: InboundFrame, _ buffer: ByteBuffer) {
         isDraining = true
-        let message = (try? WireGoAway.decode(meta)) ?? WireGoAway()
+        let message =
+            (try? frame.withMeta(in: buffer) { try WireGoAway.decode($0, limits: .standard) }) ?? WireGoAway()
         let code = StatusCode(rawValue: Int(message.code)) ?? .unavailable
         // Streams the peer never looked at: a retry elsewhere is safe.
-        for stream in streams.values where stream.id > message.lastStream {
+        for stream in streams.all where stream.id > message.lastStream {
+            stream.wasNotProcessed = code == .ok
             let failure =
                 code == .ok
                 ? Failure(
                     .unavailable, reason: "DRAINING", "The service is shutting down: \(message.message).",
                     remedy: "Try again.")
                 : Failure(code, reason: "GOAWAY", "The peer closed the connection: \(message.message).")
-            release(stream, .failure(failure))
+            release(stream, failure)
         }
         onClose(self)
         closeIfDrained()
     }
 
-    private func release(_ stream: RPCStream, _ outcome: Result<Void, Failure>) {
+    private func forget(_ stream: ClientStream) {
         loopContext.deadlines.remove(stream)
-        streams[stream.id] = nil
-        stream.end(outcome)
-        if streams.count < peerStreamsMax, let next = waiting.removeFirst() { next() }
-        closeIfDrained()
+        streams.remove(stream.id)
+    }
+
+    private func release(_ stream: ClientStream, _ failure: Failure?) {
+        forget(stream)
+        stream.end(failure)
+        didRelease()
+    }
+
+    private func didRelease() {
+        if streams.count < peer.streamsMax, let next = waiting.removeFirst() { next() }
+        if isDraining { closeIfDrained() }
     }
 
     private func closeIfDrained() {
@@ -96,51 +135,107 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
     // MARK: Calls
 
-    /// Whether a call can be opened without waiting for another to end.
-    var hasFreeStream: Bool { streams.count < peerStreamsMax }
-
-    /// Opens a stream on the loop, as soon as one is free.
-    func open(
-        _ path: StaticPath, _ meta: RequestMeta, deadline: MonotonicTime?, first: ByteBuffer?, endStream: Bool,
-        _ opened: @escaping (Result<RPCStream, any Error>) -> Void
-    ) {
-        guard hasFreeStream || !isUsable else {
-            waiting.append { self.open(path, meta, deadline: deadline, first: first, endStream: endStream, opened) }
-            return
-        }
-        opened(Result { try openNow(path, meta, deadline: deadline, first: first, endStream: endStream) })
+    /// What a call sends first.
+    struct Opening {
+        let method: MethodDescriptor
+        let meta: RequestMeta
+        let deadline: MonotonicTime?
+        /// Nothing follows the first message.
+        let endStream: Bool
     }
 
-    /// Opens a stream on the loop. `first` goes with the REQUEST frame when it fits; `endStream` says that nothing follows.
-    func openNow(
-        _ path: StaticPath, _ meta: RequestMeta, deadline: MonotonicTime?, first: ByteBuffer?, endStream: Bool
-    ) throws -> RPCStream {
+    /// Opens `stream` on the loop, as soon as one is free. `first` is the message that goes with it, if any.
+    func open(_ stream: ClientStream, _ opening: Opening, first: (some WireMessage)?) {
+        guard stream.isOpen else { return }
+        guard streams.count < peer.streamsMax || !isUsable else {
+            waiting.append { self.open(stream, opening, first: first) }
+            // Its deadline counts while it waits.
+            if let deadline = opening.deadline, !stream.isInDeadlineWheel {
+                loopContext.deadlines.add(stream, deadline: deadline, now: loopContext.now())
+            }
+            return
+        }
         guard isUsable else {
-            throw Failure(.unavailable, reason: "CONNECTION_CLOSED", "The connection is closing.", remedy: "Try again.")
+            stream.wasNotProcessed = true
+            loopContext.deadlines.remove(stream)
+            stream.end(
+                Failure(
+                    .unavailable, reason: "CONNECTION_CLOSED", "The connection is closing.", remedy: "Try again."))
+            return
         }
-        if let first, first.readableBytes > peerMessageBytesMax { throw tooLargeForPeer(first.readableBytes) }
-        let stream = RPCStream(id: nextStream, connection: self)
+        stream.id = nextStream
+        let start = beginFrame(
+            .request,
+            first == nil
+                ? (opening.endStream ? [.endStream, .noMessage] : .noMessage)
+                : opening.endStream ? [.endMessage, .endStream] : .endMessage, stream: stream.id)
+        let metaLength = opening.meta.encode(path: opening.method.pathBytes, into: &outbound)
+        guard metaLength <= RPCLimits.metaBytesMax else {
+            dropFrame(start)
+            stream.end(
+                Failure(
+                    .resourceExhausted, reason: Failure.tooLarge,
+                    "The metadata, ids and credential of the call to \(opening.method.name) take \(metaLength) bytes; at most \(RPCLimits.metaBytesMax) are allowed."
+                ))
+            return
+        }
+        started(stream, opening)
+        let messageStart = outbound.writerIndex
+        first?.encode(into: &outbound)
+        let messageLength = outbound.writerIndex - messageStart
+        if frameLength(start) <= peer.frameBytesMax, messageLength <= peer.messageBytesMax,
+            !compresses || messageLength < MessageCompressor.messageBytesMin
+        {
+            endFrame(start, metaLength: metaLength)
+        } else {
+            sendAsData(stream, opening, start, metaLength, messageStart)
+        }
+        // What was written while the call waited for its stream.
+        if !stream.pending.isEmpty {
+            join(stream)
+            pump()
+        }
+    }
+
+    private func started(_ stream: ClientStream, _ opening: Opening) {
         nextStream += 2
-        streams[stream.id] = stream
-        if let deadline { loopContext.deadlines.add(stream, deadline: deadline) }
-        let fits = first.map { $0.readableBytes + RPCLimits.metaBytesMax <= peerFrameBytesMax } ?? false
-        var flags: FrameFlags = fits ? [.endMessage] : [.noMessage]
-        if fits || first == nil, endStream { flags.insert(.endStream) }
-        writeFrame(.request, flags, stream: stream.id, meta: { meta.encode(path: path, into: &$0) }) {
-            if fits, let first { $0.writeImmutableBuffer(first) }
+        stream.sendWindow = SendWindow(bytes: peer.streamWindowBytes)
+        streams.insert(stream)
+        if opening.endStream { stream.closeLocal() }
+        if let deadline = opening.deadline, !stream.isInDeadlineWheel {
+            loopContext.deadlines.add(stream, deadline: deadline, now: loopContext.readTime)
         }
-        if endStream { stream.closeLocal() }
-        if !fits, let first { enqueue(first, endStream: endStream, on: stream, nil) }
-        return stream
+    }
+
+    /// The first message does not fit into the REQUEST, or may be worth compressing: it follows as DATA.
+    private func sendAsData(
+        _ stream: ClientStream, _ opening: Opening, _ start: Int, _ metaLength: Int, _ messageStart: Int
+    ) {
+        let message = outbound.getSlice(at: messageStart, length: outbound.writerIndex - messageStart) ?? ByteBuffer()
+        dropFrame(start)
+        guard message.readableBytes <= peer.messageBytesMax else {
+            // Nothing was written: the peer never hears of the stream, whose id is simply skipped.
+            release(stream, tooLargeForPeer(message.readableBytes))
+            return
+        }
+        var copy = ByteBuffer()
+        copy.writeImmutableBuffer(message)
+        writeFrame(
+            .request, .noMessage, stream: stream.id,
+            meta: {
+                _ = opening.meta.encode(path: opening.method.pathBytes, into: &$0)
+            })
+        enqueue(copy, endStream: opening.endStream, on: stream, nil)
     }
 
     override func cancel(_ stream: RPCStream) {
-        if stream.ended == nil { abandon(stream, Failure(.cancelled, "The call was cancelled.")) }
+        guard let stream = stream as? ClientStream else { return }
+        if stream.isOpen { abandon(stream, Failure(.cancelled, "The call was cancelled.")) }
         stream.discardInbound()
     }
 
     override func deadlineExpired(_ stream: RPCStream) {
-        guard stream.ended == nil else { return }
+        guard let stream = stream as? ClientStream, stream.isOpen else { return }
         abandon(
             stream,
             Failure(
@@ -148,18 +243,15 @@ final class ClientConnection: Connection, @unchecked Sendable {
                 remedy: "Allow more time with --timeout."))
     }
 
-    override func messageTooLarge(_ stream: RPCStream, bytes: Int) {
-        abandon(
-            stream,
-            Failure(
-                .resourceExhausted, reason: Failure.tooLarge,
-                "The answer holds a message larger than this client's limit of \(limits.messageBytesMax) bytes."))
+    override func fail(_ stream: RPCStream, _ failure: Failure) {
+        guard let stream = stream as? ClientStream, stream.isOpen else { return }
+        abandon(stream, failure)
     }
 
     /// Tells the server that nobody waits any more, and ends the call here.
-    private func abandon(_ stream: RPCStream, _ failure: Failure) {
-        writeFrame(.cancel, stream: stream.id)
-        release(stream, .failure(failure))
+    private func abandon(_ stream: ClientStream, _ failure: Failure) {
+        if streams[stream.id] === stream { writeFrame(.cancel, stream: stream.id) }
+        release(stream, failure)
     }
 
     override func didClose(_ failure: Failure) {
@@ -176,7 +268,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
     /// Closes now; calls in flight fail.
     func closeNow() {
-        for stream in streams.values { cancel(stream) }
+        for stream in streams.all { cancel(stream) }
         closeAfterFlush()
     }
 }

@@ -11,6 +11,7 @@ internal import Synchronization
 public final class RPCClient: Sendable {
     public struct Configuration: Sendable {
         public var limits = RPCLimits()
+        public var options = WireOptions()
         /// Credential of calls that bring none; sent once per connection. Never logged.
         public var credential = ""
         /// What the service is called in messages, e.g. `ingest`.
@@ -39,7 +40,6 @@ public final class RPCClient: Sendable {
     private let runtime: RPCRuntime
     private let configuration: Configuration
     private let state = Mutex(State.idle)
-    private let paths = Mutex<[String: StaticPath]>([:])
 
     public init(runtime: RPCRuntime, endpoint: Endpoint, configuration: Configuration = Configuration()) {
         self.runtime = runtime
@@ -67,14 +67,39 @@ public final class RPCClient: Sendable {
     public func unary<Request: WireMessage, Response: WireMessage>(
         _ method: MethodDescriptor, _ request: Request, options: CallOptions = CallOptions()
     ) async throws -> Response {
-        let stream = try await open(method, options, first: request.encoded(), endStream: true)
-        return try await onlyResponse(of: stream)
+        let (stream, opening) = try await prepare(method, options, endStream: true)
+        let bytes = try await withTaskCancellationHandler {
+            try await withUnsafeThrowingContinuation { continuation in
+                Self.begin(stream, opening, request, continuation)
+            }
+        } onCancel: {
+            stream.connection.execute { stream.connection.cancel(stream) }
+        }
+        return try Response.decode(bytes)
+    }
+
+    private static func begin<Request: WireMessage>(
+        _ stream: ClientStream, _ opening: ClientConnection.Opening, _ request: Request,
+        _ continuation: UnsafeContinuation<ByteBuffer, any Error>
+    ) {
+        let connection = stream.client
+        // On the loop the message is packed where it is sent from; elsewhere packing it here spares the loop.
+        if connection.loop.inEventLoop {
+            stream.expectAnswer(continuation)
+            connection.open(stream, opening, first: request)
+        } else {
+            let packed = RawMessage(request.encoded())
+            connection.loop.execute {
+                stream.expectAnswer(continuation)
+                connection.open(stream, opening, first: packed)
+            }
+        }
     }
 
     public func serverStreaming<Request: WireMessage, Response: WireMessage>(
         _ method: MethodDescriptor, _ request: Request, options: CallOptions = CallOptions()
     ) async throws -> ResponseReader<Response> {
-        let stream = try await open(method, options, first: request.encoded(), endStream: true)
+        let stream = try await open(method, options, first: RawMessage(request.encoded()), endStream: true)
         return ResponseReader(stream: stream, lifetime: CallLifetime(stream: stream))
     }
 
@@ -91,7 +116,12 @@ public final class RPCClient: Sendable {
         } catch let failure as Failure where failure.reason == "STREAM_ENDED" {
             // The server answered before it had everything: its answer is the outcome.
         }
-        return try await onlyResponse(of: stream)
+        let bytes = try await withTaskCancellationHandler {
+            try await stream.answer()
+        } onCancel: {
+            stream.connection.execute { stream.connection.cancel(stream) }
+        }
+        return try Response.decode(bytes)
     }
 
     public func bidirectional<Request: WireMessage, Response: WireMessage, Result>(
@@ -103,53 +133,25 @@ public final class RPCClient: Sendable {
         return try await body(RequestWriter(stream: stream), ResponseReader(stream: stream, lifetime: lifetime))
     }
 
-    private func onlyResponse<Response: WireMessage>(of stream: RPCStream) async throws -> Response {
-        let bytes = try await withTaskCancellationHandler {
-            try await stream.answer()
-        } onCancel: {
-            stream.connection.execute { stream.connection.cancel(stream) }
-        }
-        return try Response.decode(bytes)
-    }
-
-    private func open(
-        _ method: MethodDescriptor, _ options: CallOptions, first: ByteBuffer?, endStream: Bool
-    ) async throws -> RPCStream {
+    /// A stream on a connection that is ready, and what it will send first.
+    private func prepare(
+        _ method: MethodDescriptor, _ options: CallOptions, endStream: Bool
+    ) async throws -> (ClientStream, ClientConnection.Opening) {
         let (meta, deadline) = try options.requestMeta(clientCredential: "")
-        let path = staticPath(method.path)
         let connection = try await connect()
-        // On the loop already, the common case, nothing needs to wait.
-        if connection.loop.inEventLoop, connection.hasFreeStream {
-            return try connection.openNow(path, meta, deadline: deadline, first: first, endStream: endStream)
-        }
-        return try await openLater(connection, path, meta, deadline, first, endStream)
+        return (
+            ClientStream(connection: connection),
+            ClientConnection.Opening(method: method, meta: meta, deadline: deadline, endStream: endStream)
+        )
     }
 
-    /// Opens a stream from another thread, or when the connection has no free one.
-    private func openLater(
-        _ connection: ClientConnection, _ path: StaticPath, _ meta: RequestMeta, _ deadline: MonotonicTime?,
-        _ first: ByteBuffer?, _ endStream: Bool
-    ) async throws -> RPCStream {
-        let opened = OpenedStream()
-        return try await withTaskCancellationHandler {
-            try await connection.onLoop { (continuation: UnsafeContinuation<RPCStream, any Error>) in
-                connection.open(path, meta, deadline: deadline, first: first, endStream: endStream) { result in
-                    if case .success(let stream) = result { opened.set(stream) }
-                    continuation.resume(with: result)
-                }
-            }
-        } onCancel: {
-            opened.cancel()
-        }
-    }
-
-    private func staticPath(_ path: String) -> StaticPath {
-        paths.withLock { paths in
-            if let known = paths[path] { return known }
-            let made = StaticPath(path)
-            paths[path] = made
-            return made
-        }
+    /// Opens a stream that is read and written later.
+    private func open(
+        _ method: MethodDescriptor, _ options: CallOptions, first: RawMessage?, endStream: Bool
+    ) async throws -> ClientStream {
+        let (stream, opening) = try await prepare(method, options, endStream: endStream)
+        stream.connection.execute { stream.client.open(stream, opening, first: first) }
+        return stream
     }
 
     // MARK: Connecting
@@ -202,7 +204,8 @@ public final class RPCClient: Sendable {
         return openChannel(on: loop).flatMap { channel in
             channel.eventLoop.submit {
                 let connection = ClientConnection(
-                    limits: configuration.limits, loopContext: context, loop: channel.eventLoop,
+                    limits: configuration.limits, options: configuration.options, loopContext: context,
+                    loop: channel.eventLoop,
                     credential: configuration.credential
                 ) { [weak self] in self?.lost($0) }
                 try channel.pipeline.syncOperations.addHandler(connection)
@@ -241,34 +244,5 @@ public final class RPCClient: Sendable {
         state.withLock { state in
             if case .ready(let current) = state, current === connection { state = .idle }
         }
-    }
-}
-
-/// The stream of a call that may be cancelled before it is opened.
-private final class OpenedStream: Sendable {
-    private enum State {
-        case waiting
-        case open(RPCStream)
-        case cancelled
-    }
-
-    private let state = Mutex(State.waiting)
-
-    func set(_ stream: RPCStream) {
-        let cancelled = state.withLock { state -> Bool in
-            if case .cancelled = state { return true }
-            state = .open(stream)
-            return false
-        }
-        if cancelled { stream.connection.cancel(stream) }
-    }
-
-    func cancel() {
-        let stream = state.withLock { state -> RPCStream? in
-            defer { state = .cancelled }
-            if case .open(let stream) = state { return stream }
-            return nil
-        }
-        if let stream { stream.connection.execute { stream.connection.cancel(stream) } }
     }
 }

@@ -169,6 +169,7 @@ extension WireStatus: WireMessage, CConvertible {
         self.metadata = swiftMessages(c.pointee.metadata, c.pointee.n_metadata)
         self.serverUs = c.pointee.server_us
         self.queueUs = c.pointee.queue_us
+        self.refused = c.pointee.refused != 0
     }
 
     func fill(_ c: UnsafeMutablePointer<Acp__Wire__V1__Status>, _ arena: PackArena) {
@@ -184,6 +185,7 @@ extension WireStatus: WireMessage, CConvertible {
         c.pointee.metadata = arena.messages(self.metadata)
         c.pointee.server_us = self.serverUs
         c.pointee.queue_us = self.queueUs
+        c.pointee.refused = self.refused ? 1 : 0
     }
 }
 

@@ -157,6 +157,8 @@ public struct WireStatus: Sendable, Hashable {
     /// Time the server spent on the call and time the call waited before it, in microseconds.
     public var serverUs: UInt64 = 0
     public var queueUs: UInt64 = 0
+    /// The server did nothing for the call: repeating it is safe whatever the method. Only on statuses sent before a handler was started.
+    public var refused: Bool = false
 
     public init() {}
 
@@ -169,7 +171,8 @@ public struct WireStatus: Sendable, Hashable {
         retryAfterMs: UInt32 = 0,
         metadata: [WirePair] = [],
         serverUs: UInt64 = 0,
-        queueUs: UInt64 = 0
+        queueUs: UInt64 = 0,
+        refused: Bool = false
     ) {
         self.code = code
         self.message = message
@@ -180,6 +183,7 @@ public struct WireStatus: Sendable, Hashable {
         self.metadata = metadata
         self.serverUs = serverUs
         self.queueUs = queueUs
+        self.refused = refused
     }
 }
 

@@ -4,90 +4,93 @@ internal import Metrics
 internal import Synchronization
 
 /// Counts, times and logs every call: the metrics `acp_requests_total`, `acp_request_duration_seconds` and `acp_errors_total`, and one log line.
-public struct CallObserver: ServerInterceptor {
+public struct CallObserver: ServerObserver {
     private let service: String
     private let logger: Logger
-    private let handles = Handles()
+    private let connections: Meter
 
     /// - Parameter service: value of the `service` label.
     public init(service: String, logger: Logger) {
         self.service = service
         self.logger = logger
+        connections = Meter(label: "acp_active_connections", dimensions: [("service", service), ("protocol", "acp")])
     }
 
-    public func intercept(
-        _ context: ServerContext, next: @Sendable () async throws -> (any WireMessage)?
-    ) async throws -> (any WireMessage)? {
-        let start = MonotonicTime.now()
-        do {
-            let reply = try await next()
-            finished(context, start, nil)
-            return reply
-        } catch {
-            let failure = Failure(wrapping: error)
-            if failure.reason == "UNEXPECTED" {
-                // The caller learns nothing of an error nobody designed; the log must.
-                logger.error("unexpected error", metadata: ["method": "\(context.method.path)", "error": "\(error)"])
-            }
-            finished(context, start, failure)
-            throw failure
-        }
+    public func observe(_ method: MethodDescriptor) -> any MethodObserver {
+        Observation(service: service, path: method.path, logger: logger)
     }
 
-    private func finished(_ context: ServerContext, _ start: MonotonicTime, _ failure: Failure?) {
-        let elapsed = start.duration(to: .now())
-        let code = failure?.code ?? .ok
-        let set = handles.of(service: service, method: context.method, code: code)
-        set.requests.increment()
-        set.duration.recordNanoseconds(elapsed.wholeNanoseconds)
-        guard let failure else {
-            logger.debug(
-                "call finished",
-                metadata: ["method": "\(context.method.path)", "duration_us": "\(elapsed.wholeNanoseconds / 1000)"])
-            return
-        }
-        set.errors?.increment()
-        logger.log(
-            level: code == .internalError || code == .unknown || code == .dataLoss ? .error : .info, "call failed",
-            metadata: [
-                "method": "\(context.method.path)", "code": "\(code.name)", "reason": "\(failure.reason)",
-                "duration_us": "\(elapsed.wholeNanoseconds / 1000)",
-            ])
-    }
+    public func connectionsChanged(_ count: Int) { connections.set(count) }
 
-    /// Metric handles by method and code: making one costs a lock and a dictionary of labels, a call should cost neither.
-    private final class Handles: Sendable {
-        struct HandleSet {
+    /// Handles are made once: making one costs a lock and a dictionary of labels, a call should cost neither.
+    private final class Observation: MethodObserver {
+        private struct ErrorHandles {
             let requests: Counter
-            let duration: Timer
-            let errors: Counter?
+            let errors: Counter
         }
 
-        private struct Key: Hashable {
-            let path: String
-            let code: StatusCode
+        private let service: String
+        private let path: String
+        private let name: String
+        private let logger: Logger
+        private let debugs: Bool
+        private let succeeded: Counter
+        private let duration: Timer
+        private let failed = Mutex<[StatusCode: ErrorHandles]>([:])
+
+        init(service: String, path: String, logger: Logger) {
+            self.service = service
+            self.path = path
+            name = String(path.dropFirst())
+            self.logger = logger
+            debugs = logger.logLevel <= .debug
+            succeeded = Self.requests(service, name, .ok)
+            duration = Timer(
+                label: "acp_request_duration_seconds", dimensions: [("service", service), ("method", name)])
         }
 
-        private let sets = Mutex<[Key: HandleSet]>([:])
+        private static func requests(_ service: String, _ name: String, _ code: StatusCode) -> Counter {
+            Counter(
+                label: "acp_requests_total", dimensions: [("service", service), ("method", name), ("code", code.name)])
+        }
 
-        func of(service: String, method: MethodDescriptor, code: StatusCode) -> HandleSet {
-            sets.withLock { sets in
-                let key = Key(path: method.path, code: code)
-                if let known = sets[key] { return known }
-                let name = String(method.path.dropFirst())
-                let made = HandleSet(
-                    requests: Counter(
-                        label: "acp_requests_total",
-                        dimensions: [("service", service), ("method", name), ("code", code.name)]),
-                    duration: Timer(
-                        label: "acp_request_duration_seconds", dimensions: [("service", service), ("method", name)]),
-                    errors: code == .ok
-                        ? nil
-                        : Counter(
-                            label: "acp_errors_total",
-                            dimensions: [("service", service), ("method", name), ("code", code.name)]))
-                sets[key] = made
+        private func handles(_ code: StatusCode) -> ErrorHandles {
+            failed.withLock { failed in
+                if let known = failed[code] { return known }
+                let made = ErrorHandles(
+                    requests: Self.requests(service, name, code),
+                    errors: Counter(
+                        label: "acp_errors_total",
+                        dimensions: [("service", service), ("method", name), ("code", code.name)]))
+                failed[code] = made
                 return made
+            }
+        }
+
+        func callEnded(_ call: CallContext, failure: Failure?, nanoseconds: Int64) {
+            duration.recordNanoseconds(nanoseconds)
+            guard let failure else {
+                succeeded.increment()
+                if debugs {
+                    CallContext.$current.withValue(call) {
+                        logger.debug(
+                            "call finished", metadata: ["method": "\(path)", "duration_us": "\(nanoseconds / 1000)"])
+                    }
+                }
+                return
+            }
+            let code = failure.code
+            let handles = handles(code)
+            handles.requests.increment()
+            handles.errors.increment()
+            CallContext.$current.withValue(call) {
+                logger.log(
+                    level: code == .internalError || code == .unknown || code == .dataLoss ? .error : .info,
+                    "call failed",
+                    metadata: [
+                        "method": "\(path)", "code": "\(code.name)", "reason": "\(failure.reason)",
+                        "duration_us": "\(nanoseconds / 1000)",
+                    ])
             }
         }
     }

@@ -36,15 +36,20 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
         do {
             let pipeline = context.pipeline.syncOperations
             if first == Preface.firstByte {
+                guard shared.connections.count < shared.configuration.connectionsMax else {
+                    return refuse(
+                        context, "This server has all the \(shared.configuration.connectionsMax) connections it takes.")
+                }
                 let connection = ServerConnection(
                     server: shared, loopContext: loopContext, loop: context.eventLoop,
-                    peer: context.remoteAddress?.description ?? "in-process")
+                    peerAddress: context.remoteAddress?.description ?? "in-process")
                 shared.connections.insert(connection)
                 try pipeline.addHandler(connection)
             } else if (0x41...0x5A).contains(first), let fallback = shared.configuration.httpFallback {
                 try fallback(context.channel)
             } else {
-                refuse(context)
+                refuse(
+                    context, "This port speaks ACP/1 (first byte 0xAC) and HTTP. The first byte was neither.")
                 return
             }
         } catch {
@@ -55,8 +60,8 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
         context.pipeline.syncOperations.removeHandler(self, promise: nil)
     }
 
-    private func refuse(_ context: ChannelHandlerContext) {
-        let text = "This port speaks ACP/1 (first byte 0xAC) and HTTP. The first byte was neither.\r\n"
+    private func refuse(_ context: ChannelHandlerContext, _ reason: String) {
+        let text = reason + "\r\n"
         let channel = context.channel
         context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: text))).whenComplete { _ in
             channel.close(promise: nil)

@@ -9,6 +9,11 @@ public final class RPCServer: Sendable {
     /// How a server listens and behaves.
     public struct Configuration: Sendable {
         public var limits = RPCLimits()
+        public var options = WireOptions()
+        /// Connections at once; more are told so and closed.
+        public var connectionsMax = 20_000
+        /// By method path. Methods without one run as many calls as connections allow.
+        public var concurrency: [String: ConcurrencyLimit] = [:]
         /// Name of this process, for HELLO and logs.
         public var instance = ""
         public var build = ""
@@ -18,6 +23,8 @@ public final class RPCServer: Sendable {
         public var authenticator: (any Authenticator)?
         /// Outermost first.
         public var interceptors: [any ServerInterceptor] = []
+        /// Sees how calls end: metrics and logs.
+        public var observer: (any ServerObserver)?
         /// Takes over connections whose first bytes are an HTTP request; called on the connection's loop, before any byte is read on.
         public var httpFallback: (@Sendable (any Channel) throws -> Void)?
 
@@ -147,57 +154,78 @@ public final class RPCServer: Sendable {
     final class Shared: Sendable {
         let router: ServiceRouter
         let configuration: Configuration
-        let connections = ConnectionSet()
+        let connections: ConnectionSet
+        /// By index of the entry.
+        private let observers: [any MethodObserver]
+        private let gates: [AdmissionGate?]
+        /// For calls that reached no method.
+        private let refusals: (any MethodObserver)?
 
         init(router: ServiceRouter, configuration: Configuration) {
             self.router = router
             self.configuration = configuration
+            let observer = configuration.observer
+            connections = ConnectionSet { observer?.connectionsChanged($0) }
+            observers = observer.map { observer in router.entries.map { observer.observe($0.method) } } ?? []
+            refusals = observer?.observe(
+                MethodDescriptor(
+                    path: "/refused", service: "", name: "refused", requestType: "", responseType: "",
+                    clientStreaming: false, serverStreaming: false, access: .denied, idempotent: false,
+                    uploadStartField: "", uploadDataField: "", httpRules: []))
+            gates =
+                configuration.concurrency.isEmpty
+                ? [] : router.entries.map { configuration.concurrency[$0.method.path].map { AdmissionGate($0) } }
         }
 
-        /// The context with its principal. Denies by default: a method without a policy has no callers.
-        func authorised(_ context: ServerContext) async throws -> ServerContext {
-            let method = context.method
+        func observer(of entry: ServiceRouter.Entry) -> (any MethodObserver)? {
+            observers.isEmpty ? nil : observers[entry.index]
+        }
+
+        func gate(of entry: ServiceRouter.Entry) -> AdmissionGate? { gates.isEmpty ? nil : gates[entry.index] }
+
+        /// A call ended before it had a method or a stream.
+        func refused(_ failure: Failure, _ context: LoopContext) {
+            refusals?.callEnded(
+                CallContext(
+                    trace: context.makeTrace(), madeRequestID: context.makeRequestID(), correlationID: "",
+                    credential: "", deadline: nil),
+                failure: failure, nanoseconds: 0)
+        }
+
+        /// Puts the principal into the call. Denies by default: a method without a policy has no callers.
+        func authorise(_ stream: ServerStream) async throws {
+            let method = stream.entry.method
             guard case .role(let least) = method.access else {
-                if method.access == .open { return context }
-                throw Failure(.permissionDenied, reason: "NO_POLICY", "Nobody may call \(context.method.path).")
+                if method.access == .open { return }
+                throw Failure(.permissionDenied, reason: "NO_POLICY", "Nobody may call \(method.path).")
             }
-            guard !context.call.credential.isEmpty else {
+            let credential = stream.call.credential
+            guard !credential.isEmpty else {
                 throw Failure(
                     .unauthenticated, reason: "NO_CREDENTIALS",
-                    "\(context.method.name) needs an API key, and none was sent.",
+                    "\(method.name) needs an API key, and none was sent.",
                     remedy: "Pass one with --api-key, ACP_API_KEY or `Authorization: Bearer …`.")
             }
             guard let authenticator = configuration.authenticator else {
                 throw Failure(.unauthenticated, reason: "NO_AUTHENTICATOR", "This server cannot check credentials.")
             }
-            let principal = try await authenticator.authenticate(context.call.credential)
+            let principal = try await authenticator.authenticate(credential)
             guard principal.role >= least else {
                 throw Failure(
                     .permissionDenied, reason: "ROLE_TOO_LOW",
-                    "\(context.method.name) needs the role \(least.name); this key has the role \(principal.role.name).",
+                    "\(method.name) needs the role \(least.name); this key has the role \(principal.role.name).",
                     remedy: "Ask an administrator for a key with that role.")
             }
-            var context = context
-            context.call.principal = principal
-            return context
+            stream.call.principal = principal
         }
 
-        func invoke(
-            _ entry: ServiceRouter.Entry, _ stream: RPCStream, _ first: ByteBuffer?, _ context: ServerContext
-        ) async throws -> (any WireMessage)? {
-            if configuration.interceptors.isEmpty { return try await entry.invoke(stream, first, context) }
-            return try await invoke(entry, stream, first, context, from: 0)
-        }
-
-        private func invoke(
-            _ entry: ServiceRouter.Entry, _ stream: RPCStream, _ first: ByteBuffer?, _ context: ServerContext,
-            from index: Int
-        ) async throws -> (any WireMessage)? {
+        /// Runs the handler inside the interceptors from `index` on.
+        func invoke(_ stream: ServerStream, _ context: ServerContext, from index: Int) async throws {
             guard index < configuration.interceptors.count else {
-                return try await entry.invoke(stream, first, context)
+                return try await stream.entry.invoke(stream, context)
             }
-            return try await configuration.interceptors[index].intercept(context) {
-                try await self.invoke(entry, stream, first, context, from: index + 1)
+            try await configuration.interceptors[index].intercept(context) {
+                try await self.invoke(stream, context, from: index + 1)
             }
         }
     }
@@ -206,11 +234,26 @@ public final class RPCServer: Sendable {
 /// The open connections of a server.
 final class ConnectionSet: Sendable {
     private let members = Mutex<[ObjectIdentifier: ServerConnection]>([:])
+    private let onChange: @Sendable (Int) -> Void
 
-    var isEmpty: Bool { members.withLock { $0.isEmpty } }
-    func insert(_ connection: ServerConnection) { members.withLock { $0[ObjectIdentifier(connection)] = connection } }
+    /// - Parameter onChange: gets the number of connections whenever it changes.
+    init(onChange: @escaping @Sendable (Int) -> Void) { self.onChange = onChange }
+
+    var count: Int { members.withLock { $0.count } }
+    var isEmpty: Bool { count == 0 }
+    func insert(_ connection: ServerConnection) {
+        onChange(
+            members.withLock {
+                $0[ObjectIdentifier(connection)] = connection
+                return $0.count
+            })
+    }
     func remove(_ connection: ServerConnection) {
-        members.withLock { _ = $0.removeValue(forKey: ObjectIdentifier(connection)) }
+        onChange(
+            members.withLock {
+                $0.removeValue(forKey: ObjectIdentifier(connection))
+                return $0.count
+            })
     }
     func all() -> [ServerConnection] { members.withLock { Array($0.values) } }
 }

@@ -3,16 +3,26 @@ internal import NIOCore
 
 /// The answering end of a connection: opens a stream per REQUEST, runs its handler, ends it with one STATUS.
 final class ServerConnection: Connection, @unchecked Sendable {
-    private let server: RPCServer.Shared
-    private let peer: String
-    private var prefaceRead = false
-    private var lastStream: UInt32 = 0
+    let server: RPCServer.Shared
+    let peerAddress: String
+    @exclusivity(unchecked) private var streams = StreamTable<ServerStream>()
+    @exclusivity(unchecked) private var prefaceRead = false
+    @exclusivity(unchecked) private(set) var lastStream: UInt32 = 0
+    /// Counts since the connection began.
+    @exclusivity(unchecked) private(set) var streamsOpened = 0
 
-    init(server: RPCServer.Shared, loopContext: LoopContext, loop: any EventLoop, peer: String) {
+    init(server: RPCServer.Shared, loopContext: LoopContext, loop: any EventLoop, peerAddress: String) {
         self.server = server
-        self.peer = peer
-        super.init(limits: server.configuration.limits, loopContext: loopContext, loop: loop)
+        self.peerAddress = peerAddress
+        super.init(
+            limits: server.configuration.limits, options: server.configuration.options, loopContext: loopContext,
+            loop: loop)
     }
+
+    override func stream(_ id: UInt32) -> RPCStream? { streams[id] }
+    override var openStreams: [RPCStream] { streams.all }
+    override var openStreamCount: Int { streams.count }
+    override func removeAllStreams() { streams.removeAll() }
 
     override func readPreface(_ buffer: inout ByteBuffer) throws(ProtocolViolation) -> Bool {
         if prefaceRead { return true }
@@ -26,224 +36,325 @@ final class ServerConnection: Connection, @unchecked Sendable {
     }
 
     override func hello() -> WireHello {
-        limits.hello(role: "service", instance: server.configuration.instance, build: server.configuration.build)
+        limits.hello(
+            options: options, role: "service", instance: server.configuration.instance,
+            build: server.configuration.build)
     }
 
-    override func receive(_ header: FrameHeader, meta: ByteBuffer, payload: ByteBuffer) throws(ProtocolViolation) {
-        switch FrameType(rawValue: header.type) {
-        case .request: try open(header, meta, payload)
-        case .data:
-            try consumeConnectionWindow(payload.readableBytes)
-            guard let stream = streams[header.stream], stream.ended == nil else {
-                guard header.stream <= lastStream, header.stream & 1 == 1 else {
-                    throw ProtocolViolation("DATA came on stream \(header.stream), which was never opened")
-                }
-                creditConnection(payload.readableBytes)
-                return
-            }
-            try stream.receive(payload, flags: header.flags, counted: true)
+    // MARK: Frames
+
+    override func receive(_ frame: InboundFrame, in buffer: ByteBuffer) throws(ProtocolViolation) {
+        switch FrameType(rawValue: frame.header.type) {
+        case .request: try open(frame, buffer)
+        case .data: try receiveData(frame, buffer)
         case .cancel:
-            guard let stream = streams[header.stream] else { return }
-            abort(stream, Failure(.cancelled, "The caller cancelled the call."))
-        case .goAway: break
-        default: throw ProtocolViolation("frame type \(header.type) does not belong to a client")
+            guard frame.stream & 1 == 1, frame.stream <= lastStream else {
+                throw ProtocolViolation("CANCEL came for stream \(frame.stream), which was never opened")
+            }
+            try floods.received(.cancel, now: loopContext.readTime)
+            if let stream = streams[frame.stream] {
+                abort(stream, Failure(.cancelled, "The caller cancelled the call."))
+            }
+        case .goAway: isDraining = true
+        default: throw ProtocolViolation("frame type \(frame.header.type) does not belong to a client")
         }
     }
 
-    // MARK: Opening
+    private func receiveData(_ frame: InboundFrame, _ buffer: ByteBuffer) throws(ProtocolViolation) {
+        let count = frame.payloadLength
+        try consumeConnectionWindow(count)
+        // An empty message is a message; an empty part of one is noise.
+        if count == 0, frame.flags.isDisjoint(with: [.endMessage, .endStream]) {
+            try floods.received(.emptyData, now: loopContext.readTime)
+        }
+        guard let stream = streams[frame.stream], stream.isOpen else {
+            guard frame.stream <= lastStream, frame.stream & 1 == 1 else {
+                throw ProtocolViolation("DATA came on stream \(frame.stream), which was never opened")
+            }
+            creditConnection(count)
+            return
+        }
+        try stream.receive(frame.payload(in: buffer), flags: frame.flags, counted: true)
+    }
 
-    private func open(_ header: FrameHeader, _ meta: ByteBuffer, _ payload: ByteBuffer) throws(ProtocolViolation) {
-        guard header.stream & 1 == 1, header.stream > lastStream else {
-            throw ProtocolViolation("stream \(header.stream) does not rise from \(lastStream) in odd numbers")
+    private func open(_ frame: InboundFrame, _ buffer: ByteBuffer) throws(ProtocolViolation) {
+        let id = frame.stream
+        guard id & 1 == 1, id > lastStream else {
+            throw ProtocolViolation("stream \(id) is even or not above \(lastStream)")
         }
-        lastStream = header.stream
-        guard !isDraining else {
-            refuse(
-                header.stream,
-                Failure(.unavailable, reason: "DRAINING", "The service is shutting down.", remedy: "Try again."))
-            return
-        }
-        guard streams.count < limits.streamsMax else {
-            refuse(
-                header.stream,
-                Failure(
-                    .unavailable, reason: "TOO_MANY_STREAMS",
-                    "More than \(limits.streamsMax) calls are in flight on this connection.",
-                    remedy: "Wait for some of them.", retryAfterMs: 100))
-            return
-        }
-        let request: (RequestMeta, path: String, entry: ServiceRouter.Entry?)
+        lastStream = id
+        floods.streamOpened()
+        if let refusal = refusalToOpen() { return refuse(id, refusal, isRetryable: true) }
+        let request: (meta: RequestMeta, path: String, entry: ServiceRouter.Entry?)
         do {
-            request = try meta.withUnsafeReadableBytes { bytes in
+            request = try frame.withMeta(in: buffer) { bytes in
                 try RequestMeta.decode(bytes) { server.router.entry(path: $0) }
             }
         } catch {
-            refuse(header.stream, Failure(wrapping: error))
-            return
+            return refuse(id, Failure(wrapping: error))
         }
         guard let entry = request.entry else {
-            refuse(
-                header.stream,
+            return refuse(
+                id,
                 Failure(
                     .unimplemented, reason: "UNKNOWN_METHOD", "This server has no method \(request.path).",
                     remedy: "Its services are: \(server.router.services.joined(separator: ", "))."))
-            return
         }
-        try start(entry, request.0, header, payload)
+        let stream = makeStream(id, entry, request.meta)
+        streams.insert(stream)
+        streamsOpened += 1
+        try stream.receive(frame.payload(in: buffer), flags: frame.flags, counted: false)
+        guard stream.isOpen else { return }
+        admit(stream)
     }
 
-    private func start(
-        _ entry: ServiceRouter.Entry, _ meta: RequestMeta, _ header: FrameHeader, _ payload: ByteBuffer
-    ) throws(ProtocolViolation) {
-        let stream = RPCStream(id: header.stream, connection: self)
-        stream.receivedAt = .now()
+    private func refusalToOpen() -> Failure? {
+        if isDraining {
+            return Failure(.unavailable, reason: "DRAINING", "The service is shutting down.", remedy: "Try again.")
+        }
+        guard streams.count < limits.streamsMax else {
+            return Failure(
+                .unavailable, reason: "TOO_MANY_STREAMS",
+                "More than \(limits.streamsMax) calls are in flight on this connection.",
+                remedy: "Wait for some of them.", retryAfterMs: 100)
+        }
+        return nil
+    }
+
+    private func makeStream(_ id: UInt32, _ entry: ServiceRouter.Entry, _ meta: RequestMeta) -> ServerStream {
+        let now = loopContext.readTime
         var deadline: MonotonicTime?
         if meta.timeoutMicroseconds > 0 {
-            let expiry = stream.receivedAt.advanced(by: .microseconds(Int64(clamping: meta.timeoutMicroseconds)))
-            loopContext.deadlines.add(stream, deadline: expiry)
-            deadline = expiry
+            let nanoseconds = meta.timeoutMicroseconds.multipliedReportingOverflow(by: 1000)
+            let sum = now.nanoseconds.addingReportingOverflow(nanoseconds.overflow ? .max : nanoseconds.partialValue)
+            deadline = MonotonicTime(nanoseconds: sum.overflow ? .max : sum.partialValue)
         }
-        streams[header.stream] = stream
-        // The common case takes its message straight from the frame, without a queue.
-        var first: ByteBuffer?
-        if header.flags.isSuperset(of: [.endMessage, .endStream]), !entry.method.clientStreaming {
-            first = payload
-            try stream.receive(ByteBuffer(), flags: [.noMessage, .endStream], counted: false)
-        } else {
-            try stream.receive(payload, flags: header.flags, counted: false)
-        }
-        let trace = meta.trace ?? .root(using: &loopContext.random)
-        let credential = meta.credential.isEmpty ? peerCredential : meta.credential
-        var call = CallContext(
-            trace: trace, madeRequestID: UUIDv7(now: .now(), using: &loopContext.random),
-            correlationID: meta.correlationID, credential: credential, deadline: deadline)
-        if !meta.requestID.isEmpty { call.requestID = meta.requestID }
-        let context = ServerContext(
-            call: call, request: CallRequest(entry: entry, meta: meta, peer: peer, stream: stream))
-        // A plain variable: the task may end, and take the stream with it, before this assignment.
-        let task = Task.immediate(executorPreference: loopContext.executor) {
-            await self.run(entry, stream, first, context)
-        }
-        if streams[stream.id] === stream { stream.task = task }
+        let trace = meta.trace ?? loopContext.makeTrace()
+        let credential = meta.credential.isEmpty ? peer.credential : meta.credential
+        let call =
+            meta.requestID.isEmpty
+            ? CallContext(
+                trace: trace, madeRequestID: loopContext.makeRequestID(), correlationID: meta.correlationID,
+                credential: credential, deadline: deadline)
+            : CallContext(
+                trace: trace, requestID: meta.requestID, correlationID: meta.correlationID, credential: credential,
+                deadline: deadline)
+        let stream = ServerStream(id: id, connection: self, entry: entry, meta: meta, call: call, receivedAt: now)
+        if let deadline { loopContext.deadlines.add(stream, deadline: deadline, now: now) }
+        return stream
     }
 
-    private func refuse(_ stream: UInt32, _ failure: Failure) {
-        let meta = StatusMeta(failure: failure)
-        writeFrame(.status, [.endStream, .noMessage], stream: stream, meta: { meta.encode(into: &$0) })
+    /// A call that is refused before it has a stream.
+    private func refuse(_ id: UInt32, _ failure: Failure, isRetryable: Bool = false) {
+        var meta = StatusMeta(failure: failure)
+        meta.isRefused = isRetryable
+        writeFrame(.status, [.endStream, .noMessage], stream: id, meta: { _ = meta.encode(into: &$0) })
+        server.refused(failure, loopContext)
     }
 
     // MARK: Running
 
-    private func run(
-        _ entry: ServiceRouter.Entry, _ stream: RPCStream, _ first: ByteBuffer?, _ context: ServerContext
-    ) async {
-        do {
-            let context =
-                context.call.principal == nil && context.method.access != .open
-                ? try await server.authorised(context) : context
-            let reply = try await CallContext.$current.withValue(context.call) {
-                try await server.invoke(entry, stream, first, context)
-            }
-            guard let reply else { return finish(stream, .success(())) }
-            // Nothing to wait for in the common case: the reply goes straight into the outbound buffer.
-            if loop.inEventLoop, writeStatus(stream, reply: reply) { return }
-            try await finish(stream, reply: reply)
-        } catch {
-            finish(stream, .failure(Failure(wrapping: error)))
+    /// Starts the handler, now or when the limit of its method allows.
+    private func admit(_ stream: ServerStream) {
+        guard let gate = server.gate(of: stream.entry) else { return run(stream) }
+        if let retryAfterMs = gate.arrive(stream, now: loopContext.readTime) {
+            stream.isRefused = true
+            abort(
+                stream,
+                Failure(
+                    .unavailable, reason: "OVERLOADED", "\(stream.entry.method.name) has more calls than it can serve.",
+                    remedy: "Try again later.", retryAfterMs: retryAfterMs))
+        } else if case .held = stream.turn {
+            run(stream)
         }
     }
+
+    func turnCame(_ stream: ServerStream) {
+        guard case .waiting = stream.turn else {
+            // It ended between leaving the queue and now: the place goes to the next.
+            server.gate(of: stream.entry)?.finish(now: loopContext.now())
+            return
+        }
+        stream.turn = .held
+        stream.startedAt = loopContext.now()
+        loopContext.executor.batch { run(stream) }
+    }
+
+    private func run(_ stream: ServerStream) {
+        // A plain variable: the task may end, and take the stream with it, before this assignment.
+        let task = Task.immediate(executorPreference: loopContext.executor) { await self.serve(stream) }
+        if streams[stream.id] === stream {
+            stream.task = task
+        } else if isClosed {
+            task.cancel()
+        }
+    }
+
+    private func serve(_ stream: ServerStream) async {
+        do {
+            if !stream.entry.isOpen { try await server.authorise(stream) }
+            // Each level of async calls costs a check of the executor: the common case has as few as possible.
+            let context = ServerContext(stream)
+            if server.configuration.interceptors.isEmpty {
+                try await CallContext.$current.withValue(stream.call) {
+                    try await stream.entry.invoke(stream, context)
+                }
+            } else {
+                try await CallContext.$current.withValue(stream.call) {
+                    try await server.invoke(stream, context, from: 0)
+                }
+            }
+            if let reply = stream.reply {
+                try await finish(stream, reply: reply)
+            } else {
+                finish(stream, nil)
+            }
+        } catch {
+            finish(stream, Failure(wrapping: error))
+        }
+    }
+
+    /// Replies go into the outbound buffer as soon as the handler returns; with interceptors they wait for those.
+    var writesRepliesAtOnce: Bool { server.configuration.interceptors.isEmpty }
 
     /// STATUS with a reply that another thread made or that does not fit into one frame: then it goes before as DATA.
-    private func finish(_ stream: RPCStream, reply: any WireMessage) async throws {
-        let bytes = reply.encoded()
-        if bytes.readableBytes <= min(peerFrameBytesMax - RPCLimits.metaBytesMax, peerMessageBytesMax) {
+    private func finish(_ stream: ServerStream, reply: ByteBuffer) async throws {
+        if reply.readableBytes <= peer.frameBytesMax - RPCLimits.metaBytesMax - Checksum.bytes {
             execute { [self] in
-                _ = writeStatus(stream, reply: RawMessage(bytes))
+                if writeReply(RawMessage(reply), on: stream) { handlerReturned(stream) }
             }
         } else {
-            try await stream.sendCancellable(bytes)
-            finish(stream, .success(()))
+            try await stream.sendCancellable(reply)
+            finish(stream, nil)
         }
     }
 
-    /// False when the reply is too large for one frame; nothing is written then.
-    private func writeStatus(_ stream: RPCStream, reply: any WireMessage) -> Bool {
-        guard !isClosed, stream.ended == nil, streams[stream.id] === stream else {
-            streams[stream.id] = nil
-            closeIfDrained()
-            return true
+    /// False when the reply is too large for one frame or for the peer; nothing is written then.
+    func writeReply(_ reply: some WireMessage, on stream: ServerStream) -> Bool {
+        guard !isClosed, stream.isOpen else { return true }
+        let start = beginFrame(.status, [.endMessage, .endStream], stream: stream.id)
+        let elapsed = stream.receivedAt.nanosecondsElapsed(to: loopContext.now())
+        let metaLength = statusMeta(stream, nil, elapsed).encode(into: &outbound)
+        let messageStart = outbound.writerIndex
+        reply.encode(into: &outbound)
+        let messageLength = outbound.writerIndex - messageStart
+        guard frameLength(start) <= peer.frameBytesMax, messageLength <= peer.messageBytesMax,
+            !compresses || messageLength < MessageCompressor.messageBytesMin
+        else {
+            dropFrame(start)
+            return compressReply(stream, reply, elapsed)
         }
-        let start = outbound.writerIndex
-        let meta = statusMeta(stream, nil)
-        writeFrame(.status, [.endMessage, .endStream], stream: stream.id, meta: { meta.encode(into: &$0) }) {
-            reply.encode(into: &$0)
-        }
-        guard outbound.writerIndex - start - FrameHeader.bytes <= peerFrameBytesMax else {
-            outbound.moveWriterIndex(to: start)
-            return false
-        }
-        release(stream, .success(()))
+        endFrame(start, metaLength: metaLength)
+        release(stream, nil, elapsed)
         return true
     }
 
-    private func finish(_ stream: RPCStream, _ outcome: Result<Void, Failure>) {
-        execute { [self] in
-            // An aborted call has sent its status already; its slot is free only now that its handler has returned.
-            guard stream.ended == nil, !isClosed else {
-                streams[stream.id] = nil
-                closeIfDrained()
-                return
-            }
-            writeStatus(stream, outcome)
-            release(stream, outcome)
+    /// A reply that may be worth compressing and then fits into one frame. False when it takes DATA frames.
+    private func compressReply(_ stream: ServerStream, _ reply: some WireMessage, _ elapsed: Int64) -> Bool {
+        guard compresses else { return false }
+        var payload = reply.encoded()
+        guard payload.readableBytes <= min(peer.frameBytesMax, peer.messageBytesMax) else { return false }
+        var flags: FrameFlags = [.endMessage, .endStream]
+        if let smaller = loopContext.compressor.compress(payload) {
+            payload = smaller
+            flags.insert(.zstd)
+        }
+        let start = beginFrame(.status, flags, stream: stream.id)
+        let metaLength = statusMeta(stream, nil, elapsed).encode(into: &outbound)
+        outbound.writeImmutableBuffer(payload)
+        guard frameLength(start) <= peer.frameBytesMax else {
+            dropFrame(start)
+            return false
+        }
+        endFrame(start, metaLength: metaLength)
+        release(stream, nil, elapsed)
+        return true
+    }
+
+    /// The handler has returned and its reply, if it has one, is written.
+    private func finish(_ stream: ServerStream, _ failure: Failure?) {
+        // Almost always on the loop already: then no closure is made.
+        if loop.inEventLoop {
+            finishOnLoop(stream, failure)
+        } else {
+            loop.execute { self.finishOnLoop(stream, failure) }
         }
     }
 
-    private func writeStatus(_ stream: RPCStream, _ outcome: Result<Void, Failure>) {
-        let meta = statusMeta(stream, outcome.failureOrNil)
-        writeFrame(.status, [.endStream, .noMessage], stream: stream.id, meta: { meta.encode(into: &$0) })
+    private func finishOnLoop(_ stream: ServerStream, _ failure: Failure?) {
+        if stream.isOpen, !isClosed {
+            let elapsed = writeStatus(stream, failure)
+            release(stream, failure, elapsed)
+        }
+        handlerReturned(stream)
     }
 
-    private func statusMeta(_ stream: RPCStream, _ failure: Failure?) -> StatusMeta {
+    /// An aborted call has sent its status already; its slot is free only now.
+    func handlerReturned(_ stream: ServerStream) {
+        streams.remove(stream.id)
+        switch stream.turn {
+        case .free: break
+        // When its turn came meanwhile, `turnCame` gives the place back.
+        case .waiting(let ticket): _ = server.gate(of: stream.entry)?.leave(ticket)
+        case .held: server.gate(of: stream.entry)?.finish(now: loopContext.now())
+        }
+        stream.turn = .free
+        closeIfDrained()
+    }
+
+    /// Writes STATUS without a message; returns the nanoseconds since the request arrived.
+    private func writeStatus(_ stream: ServerStream, _ failure: Failure?) -> Int64 {
+        let elapsed = stream.receivedAt.nanosecondsElapsed(to: loopContext.now())
+        var meta = statusMeta(stream, failure, elapsed)
+        let start = beginFrame(.status, [.endStream, .noMessage], stream: stream.id)
+        var metaLength = meta.encode(into: &outbound)
+        if metaLength > RPCLimits.metaBytesMax {
+            // Texts and metadata together can exceed what they may alone: how the call ended counts more.
+            outbound.moveWriterIndex(to: start + FrameHeader.bytes)
+            meta.metadata = Metadata()
+            metaLength = meta.encode(into: &outbound)
+        }
+        endFrame(start, metaLength: metaLength)
+        return elapsed
+    }
+
+    private func statusMeta(_ stream: ServerStream, _ failure: Failure?, _ elapsed: Int64) -> StatusMeta {
         var meta = StatusMeta(failure: failure, metadata: stream.trailers)
-        meta.serverMicroseconds = UInt64(max(0, stream.receivedAt.duration(to: .now()).wholeNanoseconds / 1000))
+        let queued = stream.receivedAt.nanosecondsElapsed(to: stream.startedAt)
+        meta.serverMicroseconds = UInt64(max(0, elapsed - queued) / 1000)
+        meta.queueMicroseconds = UInt64(queued / 1000)
+        meta.isRefused = stream.isRefused
         return meta
     }
 
-    private func release(_ stream: RPCStream, _ outcome: Result<Void, Failure>) {
+    /// The status is written: the call is over for the caller.
+    private func release(_ stream: ServerStream, _ failure: Failure?, _ elapsed: Int64) {
         loopContext.deadlines.remove(stream)
-        streams[stream.id] = nil
-        stream.end(outcome)
+        stream.end(failure)
         stream.discardInbound()
-        closeIfDrained()
+        server.observer(of: stream.entry)?.callEnded(stream.call, failure: failure, nanoseconds: elapsed)
     }
 
     /// Ends the call towards the caller now and cancels its handler. The slot stays taken until the handler has returned:
     /// otherwise opening and cancelling in turn would start work without bound.
-    private func abort(_ stream: RPCStream, _ failure: Failure) {
-        guard stream.ended == nil else { return }
-        loopContext.deadlines.remove(stream)
-        writeStatus(stream, .failure(failure))
-        stream.task?.cancel()
-        stream.end(.failure(failure))
-        stream.discardInbound()
+    private func abort(_ stream: ServerStream, _ failure: Failure) {
+        guard stream.isOpen else { return }
+        let elapsed = writeStatus(stream, failure)
+        release(stream, failure, elapsed)
+        if let task = stream.task { task.cancel() } else { handlerReturned(stream) }
     }
 
     override func deadlineExpired(_ stream: RPCStream) {
+        guard let stream = streams[stream.id] else { return }
         abort(stream, Failure(.deadlineExceeded, "The call did not finish within its deadline."))
     }
 
-    override func messageTooLarge(_ stream: RPCStream, bytes: Int) {
-        abort(
-            stream,
-            Failure(
-                .resourceExhausted, reason: Failure.tooLarge,
-                "A message is larger than the server's limit of \(limits.messageBytesMax) bytes.",
-                remedy: "Send large things as a stream of smaller messages."))
+    override func fail(_ stream: RPCStream, _ failure: Failure) {
+        if let stream = streams[stream.id] { abort(stream, failure) }
     }
 
     override func sendHeaders(_ metadata: Metadata, on stream: RPCStream) {
-        guard stream.ended == nil, stream.headers.isEmpty, !metadata.isEmpty else { return }
+        guard stream.isOpen, stream.headers.isEmpty, !metadata.isEmpty else { return }
         stream.headers = metadata
         let frame = WireHeaders(metadata)
         writeFrame(.headers, stream: stream.id, meta: { frame.encode(into: &$0) })
@@ -265,7 +376,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
 
     /// Cancels what is left and closes.
     func closeNow() {
-        for stream in streams.values {
+        for stream in streams.all {
             abort(
                 stream,
                 Failure(

@@ -1,11 +1,12 @@
 public import Core
 
-/// Surrounds every call of a server: metrics, logs. The first of a list is the outermost.
+/// Surrounds every call of a server. The first of a list is the outermost.
+///
+/// What only watches how calls end is a `ServerObserver`, which costs less.
 public protocol ServerInterceptor: Sendable {
-    /// Runs `next` and sees how it ended. Must rethrow what `next` throws, or something better.
-    func intercept(
-        _ context: ServerContext, next: @Sendable () async throws -> (any WireMessage)?
-    ) async throws -> (any WireMessage)?
+    /// Runs `next` and sees how it ended. Must rethrow what `next` throws, or something better. The caller gets its status only when
+    /// every interceptor has returned.
+    func intercept(_ context: ServerContext, next: () async throws -> Void) async throws
 }
 
 /// Proves who calls.

@@ -1,50 +1,58 @@
 internal import Core
+internal import Glibc
 internal import NIOCore
 
 /// Every method a server answers. Generated `register(in:)` functions fill it.
 public struct ServiceRouter: Sendable {
-    /// Runs a handler; returns the reply of methods that have exactly one, nil for those that wrote a stream of replies.
-    typealias Invocation = @Sendable (RPCStream, ByteBuffer?, ServerContext) async throws -> (any WireMessage)?
+    /// Runs a handler. Methods with exactly one reply leave it with `ServerStream.finish`, the others write theirs.
+    typealias Invocation = @Sendable (ServerStream, ServerContext) async throws -> Void
 
-    /// A class, because calls hold it and a descriptor is large.
+    /// A class, because calls hold it.
     final class Entry: Sendable {
         let method: MethodDescriptor
         let invoke: Invocation
+        /// Position in the order of registration.
+        let index: Int
+        /// Anyone may call: nothing waits for an authenticator.
+        let isOpen: Bool
 
-        init(method: MethodDescriptor, invoke: @escaping Invocation) {
+        init(method: MethodDescriptor, index: Int, invoke: @escaping Invocation) {
             self.method = method
+            self.index = index
             self.invoke = invoke
+            isOpen = method.access == .open
         }
     }
 
-    private(set) var entries: [[UInt8]: Entry] = [:]
+    /// In the order of registration.
+    private(set) var entries: [Entry] = []
+    private var table = PathTable()
 
     public init() {}
 
     /// Full names of the services that have methods here.
-    public var services: [String] { Set(entries.values.map(\.method.service)).sorted() }
+    public var services: [String] { Set(entries.map(\.method.service)).sorted() }
 
     /// Methods that are registered, by path.
-    public var methods: [MethodDescriptor] { entries.values.map(\.method).sorted { $0.path < $1.path } }
+    public var methods: [MethodDescriptor] { entries.map(\.method).sorted { $0.path < $1.path } }
 
-    func entry(path: UnsafeBufferPointer<UInt8>) -> Entry? { table[path] }
-
-    private var table = PathTable()
+    func entry(path: UnsafeRawBufferPointer) -> Entry? { table[path] }
 
     private mutating func add(_ method: MethodDescriptor, _ invoke: @escaping Invocation) {
-        let key = Array(method.path.utf8)
-        precondition(entries[key] == nil, "a method is registered once")
-        let entry = Entry(method: method, invoke: invoke)
-        entries[key] = entry
-        table.insert(key, entry)
+        let entry = Entry(method: method, index: entries.count, invoke: invoke)
+        precondition(table.insert(entry), "a method is registered once")
+        entries.append(entry)
     }
 
     public mutating func unary<Request: WireMessage, Response: WireMessage>(
         _ method: MethodDescriptor, _ handler: @escaping @Sendable (Request, ServerContext) async throws -> Response
     ) {
-        add(method) { stream, first, context in
-            if let first { return try await handler(try Request.decode(first), context) }
-            return try await handler(try await Self.only(Request.self, stream), context)
+        add(method) { stream, context in
+            if let request = try stream.takeOnlyMessage(Request.self) {
+                stream.finish(try await handler(request, context))
+            } else {
+                stream.finish(try await handler(try await stream.onlyMessage(Request.self), context))
+            }
         }
     }
 
@@ -52,15 +60,8 @@ public struct ServiceRouter: Sendable {
         _ method: MethodDescriptor,
         _ handler: @escaping @Sendable (Request, ResponseWriter<Response>, ServerContext) async throws -> Void
     ) {
-        add(method) { stream, first, context in
-            let request: Request
-            if let first {
-                request = try Request.decode(first)
-            } else {
-                request = try await Self.only(Request.self, stream)
-            }
-            try await handler(request, ResponseWriter(stream: stream), context)
-            return nil
+        add(method) { stream, context in
+            try await handler(try await stream.onlyMessage(Request.self), ResponseWriter(stream: stream), context)
         }
     }
 
@@ -68,8 +69,8 @@ public struct ServiceRouter: Sendable {
         _ method: MethodDescriptor,
         _ handler: @escaping @Sendable (RequestReader<Request>, ServerContext) async throws -> Response
     ) {
-        add(method) { stream, _, context in
-            try await handler(RequestReader(stream: stream, lifetime: nil), context)
+        add(method) { stream, context in
+            stream.finish(try await handler(RequestReader(stream: stream, lifetime: nil), context))
         }
     }
 
@@ -78,43 +79,40 @@ public struct ServiceRouter: Sendable {
         _ handler:
             @escaping @Sendable (RequestReader<Request>, ResponseWriter<Response>, ServerContext) async throws -> Void
     ) {
-        add(method) { stream, _, context in
+        add(method) { stream, context in
             try await handler(
                 RequestReader(stream: stream, lifetime: nil), ResponseWriter(stream: stream), context)
-            return nil
         }
-    }
-
-    /// The one request message of a call whose REQUEST frame did not carry it.
-    private static func only<Request: WireMessage>(
-        _ type: Request.Type, _ stream: RPCStream
-    ) async throws -> Request {
-        guard let bytes = try await stream.next() else {
-            throw Failure(.invalidArgument, reason: "NO_MESSAGE", "The call ended without its request message.")
-        }
-        return try Request.decode(bytes)
     }
 }
 
 /// Finds an entry by the bytes of a path without making a string of them.
 struct PathTable: Sendable {
-    private var buckets: [[(key: [UInt8], entry: ServiceRouter.Entry)]] = Array(repeating: [], count: 256)
+    private var buckets: [[ServiceRouter.Entry]] = Array(repeating: [], count: 256)
 
-    mutating func insert(_ key: [UInt8], _ entry: ServiceRouter.Entry) {
-        key.withUnsafeBufferPointer { buckets[Self.bucket($0)].append((key, entry)) }
+    /// False when an entry with this path is there.
+    mutating func insert(_ entry: ServiceRouter.Entry) -> Bool {
+        let bucket = entry.method.pathBytes.withUnsafeBytes { self[$0] == nil ? Self.bucket($0) : nil }
+        guard let bucket else { return false }
+        buckets[bucket].append(entry)
+        return true
     }
 
-    subscript(path: UnsafeBufferPointer<UInt8>) -> ServiceRouter.Entry? {
-        for candidate in buckets[Self.bucket(path)] where candidate.key.count == path.count {
-            if candidate.key.elementsEqual(path) { return candidate.entry }
+    subscript(path: UnsafeRawBufferPointer) -> ServiceRouter.Entry? {
+        for candidate in buckets[Self.bucket(path)] {
+            let isSame = candidate.method.pathBytes.withUnsafeBytes { known in
+                known.count == path.count && memcmp(known.baseAddress!, path.baseAddress!, known.count) == 0
+            }
+            if isSame { return candidate }
         }
         return nil
     }
 
-    /// FNV-1a, folded to the number of buckets. The set of keys is ours, so nobody can choose collisions into it.
-    private static func bucket(_ path: UnsafeBufferPointer<UInt8>) -> Int {
-        var hash: UInt32 = 2_166_136_261
-        for byte in path { hash = (hash ^ UInt32(byte)) &* 16_777_619 }
-        return Int((hash ^ hash >> 16) & 255)
+    /// Length and last eight bytes, which differ between the methods of a service. The set of keys is ours, so nobody can choose
+    /// collisions into it.
+    private static func bucket(_ path: UnsafeRawBufferPointer) -> Int {
+        guard path.count >= 8 else { return path.count }
+        let end = path.loadUnaligned(fromByteOffset: path.count - 8, as: UInt64.self)
+        return Int(truncatingIfNeeded: ((end ^ UInt64(path.count)) &* 0x9E37_79B9_7F4A_7C15) >> 56)
     }
 }

@@ -3,25 +3,61 @@ internal import NIOCore
 
 /// The writer: one outbound buffer that is flushed once per read, and a fair round of streams that wait for windows or socket.
 extension Connection {
+    /// What may gather before a flush while frames are being read: the peer works on the first replies while we make the next.
+    private static let earlyFlushBytes = 32_768
+
     /// Appends a frame whose meta part and payload `meta` and `payload` write.
     func writeFrame(
         _ type: FrameType, _ flags: FrameFlags = [], stream: UInt32, meta: (inout ByteBuffer) -> Void = { _ in },
         payload: (inout ByteBuffer) -> Void = { _ in }
     ) {
-        let start = outbound.writerIndex
-        FrameHeader(length: 0, type: type.rawValue, flags: flags, metaLength: 0, stream: stream).write(to: &outbound)
+        let start = beginFrame(type, flags, stream: stream)
         meta(&outbound)
         let metaLength = outbound.writerIndex - start - FrameHeader.bytes
         payload(&outbound)
-        let length = outbound.writerIndex - start - FrameHeader.bytes
-        outbound.setInteger(UInt32(length), at: start)
-        if metaLength > 0 { outbound.setInteger(UInt16(truncatingIfNeeded: metaLength), at: start + 6) }
+        endFrame(start, metaLength: metaLength)
+    }
+
+    /// Opens a frame; `endFrame` fills in what is known only then.
+    @inline(__always)
+    func beginFrame(_ type: FrameType, _ flags: FrameFlags, stream: UInt32) -> Int {
+        let start = outbound.writerIndex
+        // HELLO goes without: the peer's wish is not known yet.
+        let flags = sendsChecksums && type != .hello ? flags.union(.crc32c) : flags
+        FrameHeader(length: 0, type: type.rawValue, flags: flags, metaLength: 0, stream: stream).write(to: &outbound)
+        return start
+    }
+
+    /// Bytes of the frame that was begun at `start`, without its header.
+    func frameLength(_ start: Int) -> Int {
+        outbound.writerIndex - start - FrameHeader.bytes + (sendsChecksums ? Checksum.bytes : 0)
+    }
+
+    @inline(__always)
+    func endFrame(_ start: Int, metaLength: Int) {
+        let length = frameLength(start)
+        let offset = start - outbound.readerIndex
+        outbound.withUnsafeMutableReadableBytes { all in
+            all.storeBytes(of: UInt32(length).bigEndian, toByteOffset: offset, as: UInt32.self)
+            all.storeBytes(
+                of: UInt16(truncatingIfNeeded: metaLength).bigEndian, toByteOffset: offset + 6, as: UInt16.self)
+        }
+        if sendsChecksums, hasChecksum(start) { appendChecksum(start) }
         scheduleFlush()
     }
 
-    func writeControl(_ type: FrameType, stream: UInt32 = 0, payload: ByteBuffer) {
-        writeFrame(type, stream: stream, payload: { $0.writeImmutableBuffer(payload) })
+    private func hasChecksum(_ start: Int) -> Bool {
+        FrameFlags(rawValue: outbound.getInteger(at: start + 5) ?? 0).contains(.crc32c)
     }
+
+    private func appendChecksum(_ start: Int) {
+        let offset = start - outbound.readerIndex
+        let sum = outbound.withUnsafeReadableBytes { Checksum.crc32c(UnsafeRawBufferPointer(rebasing: $0[offset...])) }
+        outbound.writeInteger(sum)
+    }
+
+    /// Takes back the frame that was begun at `start`: it turned out not to fit.
+    func dropFrame(_ start: Int) { outbound.moveWriterIndex(to: start) }
 
     func sendWindow(stream: UInt32, _ credit: Int) {
         guard !isClosed else { return }
@@ -39,8 +75,12 @@ extension Connection {
         try connectionReceiveWindow.consume(count)
     }
 
+    @inline(__always)
     func scheduleFlush() {
-        guard !isReading, !flushScheduled else { return }
+        if !isReading, !flushScheduled { scheduleFlushLater() }
+    }
+
+    private func scheduleFlushLater() {
         flushScheduled = true
         loop.execute {
             self.flushScheduled = false
@@ -48,43 +88,58 @@ extension Connection {
         }
     }
 
+    @inline(__always)
+    func flushIfLarge() {
+        if outbound.readableBytes >= Self.earlyFlushBytes { flush() }
+    }
+
     func flush() {
         guard let context, outbound.readableBytes > 0 else { return }
         let bytes = outbound
         let count = bytes.readableBytes
-        outbound = context.channel.allocator.buffer(capacity: min(max(count, 256), 65_536))
+        // Nothing is kept while a connection is idle; a busy one takes a buffer of the size it just needed.
+        outbound = count >= 256 ? ByteBufferAllocator().buffer(capacity: min(count, 65_536)) : ByteBuffer()
         unsentBytes += count
         let promise = loop.makePromise(of: Void.self)
-        promise.futureResult.whenComplete { [weak self] _ in
-            guard let self else { return }
-            self.unsentBytes -= count
-            self.keepalive.wrote(at: .now())
-            self.pump()
-        }
-        keepalive.writing(at: .now(), unsent: unsentBytes)
+        promise.futureResult.assumeIsolated().whenComplete { [self] _ in sent(count) }
+        keepalive.writing(at: loopContext.readTime, unsent: unsentBytes)
         context.writeAndFlush(wrapOutboundOut(bytes), promise: promise)
     }
 
-    /// Takes a message for `stream`, at once if windows allow and after others otherwise.
+    private func sent(_ count: Int) {
+        unsentBytes -= count
+        keepalive.wrote(at: loopContext.readTime)
+        if !round.isEmpty { pump() }
+    }
+
+    /// Takes a message for `stream`, at once if windows allow and after others otherwise. `bytes` is nil for the end of the stream alone.
     func enqueue(
-        _ bytes: ByteBuffer?, endStream: Bool, on stream: RPCStream,
+        _ bytes: ByteBuffer?, isCompressed: Bool = false, endStream: Bool, on stream: RPCStream,
         _ continuation: UnsafeContinuation<Void, any Error>?
     ) {
         guard let bytes else {
-            if stream.pending.isEmpty {
+            if stream.pending.isEmpty, stream.id != 0 {
                 writeFrame(.data, [.endStream, .noMessage], stream: stream.id)
                 continuation?.resume()
             } else {
                 stream.pending.append(
-                    PendingWrite(bytes: ByteBuffer(), isMessage: false, endStream: true, continuation: continuation))
+                    PendingWrite(bytes: ByteBuffer(), flags: .noMessage, endStream: true, continuation: continuation))
             }
             return
         }
-        guard bytes.readableBytes <= peerMessageBytesMax else {
+        guard isCompressed || bytes.readableBytes <= peer.messageBytesMax else {
             continuation?.resume(throwing: tooLargeForPeer(bytes.readableBytes))
             return
         }
-        stream.pending.append(PendingWrite(bytes: bytes, endStream: endStream, continuation: continuation))
+        var write = PendingWrite(
+            bytes: bytes, flags: isCompressed ? .zstd : [], endStream: endStream, continuation: continuation)
+        if !isCompressed, compresses, let smaller = loopContext.compressor.compress(bytes) {
+            write.bytes = smaller
+            write.flags = .zstd
+        }
+        stream.pending.append(write)
+        // A call that waits for a free stream has no number yet; it joins when it is opened.
+        guard stream.id != 0 else { return }
         join(stream)
         pump()
     }
@@ -92,7 +147,7 @@ extension Connection {
     func tooLargeForPeer(_ count: Int) -> Failure {
         Failure(
             .resourceExhausted, reason: Failure.tooLarge,
-            "A message of \(count) bytes is larger than the peer's limit of \(peerMessageBytesMax).",
+            "A message of \(count) bytes is larger than the peer's limit of \(peer.messageBytesMax).",
             remedy: "Send it as a stream of smaller messages.")
     }
 
@@ -108,7 +163,8 @@ extension Connection {
             stream.isQueued = false
             guard !isClosed, let write = stream.pending.first else { continue }
             let room = min(
-                stream.sendWindow.available, connectionSendWindow.available, RPCLimits.quantumBytes, peerFrameBytesMax)
+                stream.sendWindow.available, connectionSendWindow.available, RPCLimits.quantumBytes,
+                peer.frameBytesMax - (sendsChecksums ? Checksum.bytes : 0))
             let remaining = write.bytes.readableBytes
             if remaining > 0, room <= 0 {
                 // Waits for WINDOW: of the stream (it joins again then) or of the connection (keep its turn).
@@ -125,13 +181,15 @@ extension Connection {
 
     private func sendPart(_ count: Int, of write: PendingWrite, on stream: RPCStream) {
         let isLast = count == write.bytes.readableBytes
-        var flags: FrameFlags = !write.isMessage ? [.noMessage] : isLast ? [.endMessage] : []
+        var flags = write.flags
+        if isLast, !flags.contains(.noMessage) { flags.insert(.endMessage) }
         if isLast, write.endStream { flags.insert(.endStream) }
         let start = write.bytes.readerIndex
         writeFrame(.data, flags, stream: stream.id) { _ in
         } payload: { buffer in
             write.bytes.withUnsafeReadableBytes { _ = buffer.writeBytes($0.prefix(count)) }
         }
+        floods.sentData()
         stream.sendWindow.consume(count)
         connectionSendWindow.consume(count)
         if isLast {

@@ -7,40 +7,46 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
     typealias OutboundOut = ByteBuffer
 
     let limits: RPCLimits
+    let options: WireOptions
     let loopContext: LoopContext
     let loop: any EventLoop
-    private(set) var context: ChannelHandlerContext?
-    var streams: [UInt32: RPCStream] = [:]
-    private(set) var isClosed = false
+    @exclusivity(unchecked) private(set) var context: ChannelHandlerContext?
+    @exclusivity(unchecked) private(set) var isClosed = false
     /// Set when the connection is to close once its last stream has ended.
-    var isDraining = false
+    @exclusivity(unchecked) var isDraining = false
+    /// When the connection began.
+    let openedAt: MonotonicTime
 
     // What the peer announced; until its HELLO arrives the defaults of the protocol hold.
-    private(set) var peerStreamWindowBytes = RPCLimits().streamWindowBytes
-    private(set) var peerFrameBytesMax = RPCLimits().frameBytesMax
-    private(set) var peerMessageBytesMax = RPCLimits().messageBytesMax
-    private(set) var peerStreamsMax = RPCLimits().streamsMax
-    private(set) var peerCredential = ""
-    private var helloReceived = false
+    @exclusivity(unchecked) private(set) var peer = PeerSettings()
+    @exclusivity(unchecked) private(set) var helloReceived = false
 
     // For the reading and writing parts of this class only.
-    private var incoming: ByteBuffer?
-    var outbound = ByteBuffer()
-    var flushScheduled = false
-    var isReading = false
-    var unsentBytes = 0
-    var connectionSendWindow = SendWindow(bytes: RPCLimits().connectionWindowBytes)
-    var connectionReceiveWindow: ReceiveWindow
-    var round = Fifo<RPCStream>()
-    var keepalive = Keepalive()
+    @exclusivity(unchecked) var incoming: ByteBuffer?
+    @exclusivity(unchecked) var peerSendsChecksums = false
+    @exclusivity(unchecked) var outbound = ByteBuffer()
+    @exclusivity(unchecked) var flushScheduled = false
+    @exclusivity(unchecked) var isReading = false
+    @exclusivity(unchecked) var unsentBytes = 0
+    @exclusivity(unchecked) var sendsChecksums = false
+    @exclusivity(unchecked) var compresses = false
+    @exclusivity(unchecked) var connectionSendWindow = SendWindow(bytes: RPCLimits().connectionWindowBytes)
+    @exclusivity(unchecked) var connectionReceiveWindow: ReceiveWindow
+    @exclusivity(unchecked) var round = Fifo<RPCStream>()
+    @exclusivity(unchecked) var keepalive: Keepalive
+    @exclusivity(unchecked) var floods: FloodGuard
     private var helloTimer: Scheduled<Void>?
     private var keepaliveTimer: RepeatedTask?
 
-    init(limits: RPCLimits, loopContext: LoopContext, loop: any EventLoop) {
+    init(limits: RPCLimits, options: WireOptions, loopContext: LoopContext, loop: any EventLoop) {
         self.limits = limits
+        self.options = options
         self.loopContext = loopContext
         self.loop = loop
+        openedAt = loopContext.now()
         connectionReceiveWindow = ReceiveWindow(bytes: limits.connectionWindowBytes)
+        keepalive = Keepalive(now: openedAt)
+        floods = FloodGuard(now: openedAt)
     }
 
     // MARK: For the two ends
@@ -50,15 +56,22 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
     /// Consumes the peer's preface; false when more bytes are needed.
     func readPreface(_ buffer: inout ByteBuffer) throws(ProtocolViolation) -> Bool { true }
     func hello() -> WireHello { WireHello() }
-    func receive(_ header: FrameHeader, meta: ByteBuffer, payload: ByteBuffer) throws(ProtocolViolation) {}
+    /// A frame of a stream: its meta part and payload are in `buffer` at the offsets of `frame`.
+    func receive(_ frame: InboundFrame, in buffer: ByteBuffer) throws(ProtocolViolation) {}
+    func stream(_ id: UInt32) -> RPCStream? { nil }
+    var openStreams: [RPCStream] { [] }
+    var openStreamCount: Int { 0 }
+    func removeAllStreams() {}
     /// The stream's deadline has passed.
     func deadlineExpired(_ stream: RPCStream) {}
     /// The task that reads or writes `stream` was cancelled.
     func cancel(_ stream: RPCStream) { stream.interruptReader() }
     /// Initial metadata of the answering end.
     func sendHeaders(_ metadata: Metadata, on stream: RPCStream) {}
-    /// A message on `stream` is larger than the limit: that stream fails, the connection goes on.
-    func messageTooLarge(_ stream: RPCStream, bytes: Int) {}
+    /// `stream` cannot go on for a reason of its own, such as a message above the limit; the connection goes on.
+    func fail(_ stream: RPCStream, _ failure: Failure) {}
+    /// The peer's limits are known.
+    func didReceiveHello() {}
     func didClose(_ failure: Failure) {}
 
     // MARK: Channel events
@@ -78,24 +91,34 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
         writePreface()
         let message = hello()
         writeFrame(.hello, stream: 0) { message.encode(into: &$0) }
-        helloTimer = loop.scheduleTask(in: .seconds(Int64(limits.helloSeconds))) { [weak self] in
-            guard let self, !self.helloReceived else { return }
-            self.fail(ProtocolViolation("no HELLO came within \(self.limits.helloSeconds) s"))
+        // Timers and writes hold the connection strongly until it closes: a weak reference would give it a side table, which makes every
+        // later retain and release several times as slow.
+        helloTimer = loop.scheduleTask(in: .seconds(Int64(limits.helloSeconds))) { [self] in
+            guard !helloReceived else { return }
+            fail(ProtocolViolation("no HELLO came within \(limits.helloSeconds) s"))
         }
         let interval = TimeAmount.seconds(
             Int64(max(1, min(limits.keepaliveSeconds, limits.keepaliveAnswerSeconds) / 2)))
-        keepaliveTimer = loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] _ in
-            self?.checkLiveness()
+        keepaliveTimer = loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [self] _ in
+            checkLiveness()
         }
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var bytes = unwrapInboundIn(data)
-        keepalive.heard(at: .now())
-        if incoming == nil { incoming = bytes } else { incoming?.writeBuffer(&bytes) }
+        loopContext.reading()
+        keepalive.heard(at: loopContext.readTime)
         isReading = true
         loopContext.executor.batch {
-            do throws(ProtocolViolation) { try readFrames() } catch { fail(error) }
+            if incoming == nil {
+                readFrames(&bytes)
+            } else {
+                incoming?.writeBuffer(&bytes)
+                // The buffer must be owned once, or appending the next read copies it.
+                guard var whole = incoming else { return }
+                incoming = nil
+                readFrames(&whole)
+            }
         }
     }
 
@@ -125,101 +148,37 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
 
     func handlerRemoved(context: ChannelHandlerContext) { self.context = nil }
 
-    // MARK: Reading
-
-    private func readFrames() throws(ProtocolViolation) {
-        guard var buffer = incoming else { return }
-        // The buffer must be owned once, or appending the next read copies it.
-        incoming = nil
-        defer { incoming = buffer.readableBytes > 0 ? buffer : nil }
-        guard try readPreface(&buffer) else { return }
-        while !isClosed {
-            let frameMax = helloReceived ? limits.frameBytesMax : max(limits.frameBytesMax, RPCLimits.helloBytesMax)
-            guard let header = try FrameHeader.peek(buffer, frameBytesMax: frameMax),
-                buffer.readableBytes >= FrameHeader.bytes + header.length
-            else { break }
-            buffer.moveReaderIndex(forwardBy: FrameHeader.bytes)
-            guard let meta = buffer.readSlice(length: header.metaLength),
-                let payload = buffer.readSlice(length: header.length - header.metaLength)
-            else { break }
-            try receiveFrame(header, meta: meta, payload: payload)
-        }
-    }
-
-    private func receiveFrame(_ header: FrameHeader, meta: ByteBuffer, payload: ByteBuffer) throws(ProtocolViolation) {
-        guard header.metaLength <= RPCLimits.metaBytesMax else {
-            throw ProtocolViolation(
-                "a meta part of \(header.metaLength) bytes is larger than \(RPCLimits.metaBytesMax)")
-        }
-        guard header.flags.isSubset(of: .understood) else {
-            throw ProtocolViolation("frame flags \(header.flags.rawValue) were not negotiated")
-        }
-        guard let type = FrameType(rawValue: header.type) else {
-            if header.type & 0x80 != 0 { return }
-            throw ProtocolViolation("frame type \(header.type) is unknown")
-        }
-        guard helloReceived || type == .hello || type == .goAway else {
-            throw ProtocolViolation("a frame came before HELLO")
-        }
-        switch type {
-        case .hello: try receiveHello(header, meta)
-        case .window: try receiveWindow(header.stream, payload)
-        case .ping: writeControl(.pong, payload: payload)
-        case .pong: keepalive.answered()
-        default: try receive(header, meta: meta, payload: payload)
-        }
-    }
-
-    private func receiveHello(_ header: FrameHeader, _ meta: ByteBuffer) throws(ProtocolViolation) {
-        guard !helloReceived, header.stream == 0, header.length <= RPCLimits.helloBytesMax else {
-            throw ProtocolViolation("a HELLO came twice, on a stream, or larger than \(RPCLimits.helloBytesMax) bytes")
-        }
-        let hello: WireHello
-        do { hello = try WireHello.decode(meta) } catch { throw ProtocolViolation("the HELLO cannot be read") }
+    /// HELLO arrived.
+    func accept(_ settings: PeerSettings) throws(ProtocolViolation) {
+        guard !helloReceived else { throw ProtocolViolation("a second HELLO came") }
         helloReceived = true
         helloTimer?.cancel()
-        peerCredential = hello.credential
-        let defaults = RPCLimits()
-        peerFrameBytesMax = min(max(orDefault(hello.frameBytesMax, defaults.frameBytesMax), 1024), 1 << 20)
-        peerMessageBytesMax = orDefault(hello.messageBytesMax, defaults.messageBytesMax)
-        peerStreamsMax = orDefault(hello.streamsMax, defaults.streamsMax)
-        let streamWindow = orDefault(hello.streamWindowBytes, defaults.streamWindowBytes)
-        for stream in streams.values { stream.sendWindow.adjust(by: streamWindow - peerStreamWindowBytes) }
-        peerStreamWindowBytes = streamWindow
-        let connectionWindow = orDefault(hello.connectionWindowBytes, defaults.connectionWindowBytes)
-        connectionSendWindow.adjust(by: connectionWindow - defaults.connectionWindowBytes)
+        for stream in openStreams { stream.sendWindow.adjust(by: settings.streamWindowBytes - peer.streamWindowBytes) }
+        connectionSendWindow.adjust(by: settings.connectionWindowBytes - peer.connectionWindowBytes)
+        peer = settings
+        sendsChecksums = settings.features.contains(.crc32c)
+        compresses =
+            settings.features.contains(.zstd)
+            && (options.compression == .always || options.compression == .automatic && !isLocal)
         didReceiveHello()
         pump()
     }
 
-    /// The peer's limits are known.
-    func didReceiveHello() {}
-
-    private func orDefault(_ announced: UInt32, _ value: Int) -> Int { announced == 0 ? value : Int(announced) }
-
-    private func receiveWindow(_ stream: UInt32, _ payload: ByteBuffer) throws(ProtocolViolation) {
-        guard payload.readableBytes == 4, let credit: UInt32 = payload.getInteger(at: payload.readerIndex) else {
-            throw ProtocolViolation("a WINDOW frame must carry four bytes")
-        }
-        if stream == 0 {
-            try connectionSendWindow.replenish(Int(credit))
-        } else {
-            try streams[stream]?.sendWindow.replenish(Int(credit))
-            // The stream may have left the round while its window was empty.
-            if let waiting = streams[stream], !waiting.pending.isEmpty { join(waiting) }
-        }
-        pump()
-    }
+    /// Whether the peer is on this machine.
+    private var isLocal: Bool { context?.remoteAddress?.isLoopback ?? true }
 
     // MARK: Life
 
     private func checkLiveness() {
         switch keepalive.check(
-            now: .now(), idleMax: .seconds(limits.keepaliveSeconds), answerMax: .seconds(limits.keepaliveAnswerSeconds),
-            stalledMax: .seconds(limits.stalledWriteSeconds), unsent: unsentBytes)
+            now: loopContext.now(), idleMax: .seconds(limits.keepaliveSeconds),
+            answerMax: .seconds(limits.keepaliveAnswerSeconds), stalledMax: .seconds(limits.stalledWriteSeconds),
+            unsent: unsentBytes)
         {
         case .nothing: break
-        case .ping: writeFrame(.ping, stream: 0, payload: { $0.writeInteger(MonotonicTime.now().nanoseconds) })
+        case .ping:
+            let now = loopContext.now().nanoseconds
+            writeFrame(.ping, stream: 0, payload: { $0.writeInteger(now) })
         case .dead: context?.close(promise: nil)
         }
     }
@@ -227,12 +186,10 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
     /// Tells the peer what it broke, and closes.
     func fail(_ violation: ProtocolViolation) {
         guard !isClosed else { return }
-        goAway(lastStream: 0, code: .internalError, violation.message)
+        goAway(lastStream: 0, code: violation.code, violation.message)
         isReading = false
-        flush()
-        let context = self.context
+        closeAfterFlush()
         close(violation.failure)
-        context?.close(promise: nil)
     }
 
     func goAway(lastStream: UInt32, code: StatusCode, _ message: String) {
@@ -249,14 +206,14 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
     private func close(_ failure: Failure) {
         guard !isClosed else { return }
         isClosed = true
+        incoming = nil
         helloTimer?.cancel()
         keepaliveTimer?.cancel()
-        let open = streams
-        streams = [:]
-        for stream in open.values {
+        let open = openStreams
+        removeAllStreams()
+        for stream in open {
             loopContext.deadlines.remove(stream)
-            stream.task?.cancel()
-            stream.end(.failure(failure))
+            stream.connectionClosed(failure)
         }
         didClose(failure)
     }
@@ -287,4 +244,43 @@ extension Connection {
     func execute(_ body: @escaping @Sendable () -> Void) {
         if loop.inEventLoop { body() } else { loop.execute(body) }
     }
+}
+
+/// What a peer announced in its HELLO.
+struct PeerSettings {
+    var streamWindowBytes = RPCLimits().streamWindowBytes
+    var connectionWindowBytes = RPCLimits().connectionWindowBytes
+    var frameBytesMax = RPCLimits().frameBytesMax
+    var messageBytesMax = RPCLimits().messageBytesMax
+    var streamsMax = RPCLimits().streamsMax
+    var features: Features = []
+    var credential = ""
+    var role = ""
+    var instance = ""
+    var build = ""
+
+    init() {}
+
+    /// - Throws: `ProtocolViolation` for a range of versions without ours.
+    init(_ hello: WireHello) throws(ProtocolViolation) {
+        guard hello.minorMin <= UInt32(Preface.minor) else {
+            throw ProtocolViolation(
+                "the peer speaks minor versions from \(hello.minorMin); this end speaks \(Preface.minor)")
+        }
+        frameBytesMax = min(
+            max(Self.orDefault(hello.frameBytesMax, frameBytesMax), RPCLimits.frameBytesRange.lowerBound),
+            RPCLimits.frameBytesRange.upperBound)
+        messageBytesMax = Self.orDefault(hello.messageBytesMax, messageBytesMax)
+        streamsMax = Self.orDefault(hello.streamsMax, streamsMax)
+        streamWindowBytes = min(Self.orDefault(hello.streamWindowBytes, streamWindowBytes), SendWindow.bytesMax)
+        connectionWindowBytes = min(
+            Self.orDefault(hello.connectionWindowBytes, connectionWindowBytes), SendWindow.bytesMax)
+        features = Features(rawValue: hello.features)
+        credential = hello.credential
+        role = hello.role
+        instance = hello.instance
+        build = hello.build
+    }
+
+    private static func orDefault(_ announced: UInt32, _ value: Int) -> Int { announced == 0 ? value : Int(announced) }
 }

@@ -3,10 +3,12 @@ internal import NIOCore
 
 /// Something with a deadline; a link of the wheel's lists.
 class DeadlineEntry {
-    fileprivate var slot = -1
-    fileprivate var tick: UInt64 = 0
-    fileprivate unowned(unsafe) var previous: DeadlineEntry?
-    fileprivate var next: DeadlineEntry?
+    @exclusivity(unchecked) fileprivate final var slot = -1
+    @exclusivity(unchecked) fileprivate final var tick: UInt64 = 0
+    @exclusivity(unchecked) fileprivate final unowned(unsafe) var previous: DeadlineEntry?
+    @exclusivity(unchecked) fileprivate final var next: DeadlineEntry?
+
+    final var isInDeadlineWheel: Bool { slot >= 0 }
 
     /// The deadline has passed. On the loop; the entry is no longer in the wheel.
     func deadlineExpired() {}
@@ -21,19 +23,23 @@ final class DeadlineWheel: @unchecked Sendable {
     private static let tickNanos = tickMs * 1_000_000
 
     private let loop: any EventLoop
+    private let clock: LoopContext.Clock
     // Confined to the loop.
-    private var slots: [DeadlineEntry?] = Array(repeating: nil, count: slotCount)
-    private var lastTick: UInt64 = 0
-    private var count = 0
-    private var isTurning = false
+    @exclusivity(unchecked) private var slots: [DeadlineEntry?] = Array(repeating: nil, count: slotCount)
+    @exclusivity(unchecked) private var lastTick: UInt64 = 0
+    @exclusivity(unchecked) private var count = 0
+    @exclusivity(unchecked) private var isTurning = false
 
-    init(loop: any EventLoop) { self.loop = loop }
+    init(loop: any EventLoop, clock: LoopContext.Clock) {
+        self.loop = loop
+        self.clock = clock
+    }
 
-    func add(_ entry: DeadlineEntry, deadline: MonotonicTime) {
+    /// - Parameter now: a time at or shortly before the present.
+    func add(_ entry: DeadlineEntry, deadline: MonotonicTime, now: MonotonicTime) {
         loop.assertInEventLoop()
         precondition(entry.slot < 0, "an entry is in the wheel once")
-        let now = MonotonicTime.now().nanoseconds / Self.tickNanos
-        if count == 0 { lastTick = now }
+        if count == 0 { lastTick = now.nanoseconds / Self.tickNanos }
         entry.tick = max(deadline.nanoseconds / Self.tickNanos + 1, lastTick + 1)
         let slot = Int(entry.tick % UInt64(Self.slotCount))
         entry.slot = slot
@@ -61,7 +67,7 @@ final class DeadlineWheel: @unchecked Sendable {
         isTurning = true
         loop.scheduleTask(in: .milliseconds(Int64(Self.tickMs))) {
             self.isTurning = false
-            self.expire(through: MonotonicTime.now().nanoseconds / Self.tickNanos)
+            self.expire(through: self.clock.now().nanoseconds / Self.tickNanos)
             self.turn()
         }
     }

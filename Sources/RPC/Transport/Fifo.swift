@@ -1,24 +1,28 @@
-/// A queue: appends and removals from the front cost constant time on average.
+/// A queue: appends and removals from the front cost constant time on average. A single element needs no storage of its own.
 struct Fifo<Element> {
-    private var storage: [Element?] = []
+    private var front: Element?
+    private var rest: [Element?] = []
     private var head = 0
 
-    var count: Int { storage.count - head }
-    var isEmpty: Bool { head == storage.count }
-    var first: Element? { head < storage.count ? storage[head] : nil }
+    var count: Int { (front == nil ? 0 : 1) + rest.count - head }
+    var isEmpty: Bool { front == nil }
+    var first: Element? { front }
 
-    mutating func append(_ element: Element) { storage.append(element) }
+    mutating func append(_ element: Element) {
+        if front == nil { front = element } else { rest.append(element) }
+    }
 
     mutating func removeFirst() -> Element? {
-        guard head < storage.count else { return nil }
-        let element = storage[head]
-        storage[head] = nil
+        guard let element = front else { return nil }
+        front = nil
+        guard head < rest.count else { return element }
+        swap(&front, &rest[head])
         head += 1
-        if head == storage.count {
-            storage.removeAll(keepingCapacity: storage.count <= 64)
+        if head == rest.count {
+            rest.removeAll(keepingCapacity: rest.count <= 64)
             head = 0
-        } else if head >= 64, head * 2 >= storage.count {
-            storage.removeFirst(head)
+        } else if head >= 64, head * 2 >= rest.count {
+            rest.removeFirst(head)
             head = 0
         }
         return element
@@ -26,9 +30,11 @@ struct Fifo<Element> {
 
     /// Replaces the element at the front.
     mutating func updateFirst(_ change: (inout Element) -> Void) {
-        guard head < storage.count, var element = storage[head] else { return }
-        storage[head] = nil
+        guard var element = front else { return }
+        front = nil
         change(&element)
-        storage[head] = element
+        front = element
     }
 }
+
+extension Fifo: Sendable where Element: Sendable {}

@@ -8,9 +8,11 @@ struct Keepalive {
         case dead
     }
 
-    private var lastHeard = MonotonicTime.now()
+    private var lastHeard: MonotonicTime
     private var askedAt: MonotonicTime?
     private var blockedSince: MonotonicTime?
+
+    init(now: MonotonicTime) { lastHeard = now }
 
     mutating func heard(at now: MonotonicTime) {
         lastHeard = now

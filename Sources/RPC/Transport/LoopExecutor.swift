@@ -10,9 +10,9 @@ internal import Synchronization
 public final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     public let loop: any EventLoop
     // Confined to the loop.
-    private var jobs: [UnownedJob] = []
-    private var isScheduled = false
-    private var batchDepth = 0
+    @exclusivity(unchecked) private var jobs: [UnownedJob] = []
+    @exclusivity(unchecked) private var isScheduled = false
+    @exclusivity(unchecked) private var batchDepth = 0
 
     init(loop: any EventLoop) { self.loop = loop }
 
@@ -46,12 +46,14 @@ public final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     private func drain() {
         batchDepth += 1
         defer { batchDepth -= 1 }
+        guard !jobs.isEmpty else { return }
+        let executor = asUnownedTaskExecutor()
         var index = 0
         while index < jobs.count, index < Self.jobsPerDrainMax {
-            jobs[index].runSynchronously(on: asUnownedTaskExecutor())
+            jobs[index].runSynchronously(on: executor)
             index += 1
         }
-        jobs.removeFirst(index)
+        if index == jobs.count { jobs.removeAll(keepingCapacity: true) } else { jobs.removeFirst(index) }
         if !jobs.isEmpty, !isScheduled {
             isScheduled = true
             loop.execute {
@@ -90,19 +92,6 @@ public final class RPCRuntime: Sendable {
             preconditionFailure("the event loop belongs to another runtime")
         }
         return context
-    }
-}
-
-/// What belongs to one event loop.
-final class LoopContext: @unchecked Sendable {
-    let executor: LoopExecutor
-    let deadlines: DeadlineWheel
-    /// For ids of calls that bring none. Confined to the loop.
-    var random = FastRandom()
-
-    init(loop: any EventLoop) {
-        executor = LoopExecutor(loop: loop)
-        deadlines = DeadlineWheel(loop: loop)
     }
 }
 

@@ -1,93 +1,150 @@
 internal import Core
 internal import NIOCore
 
-/// A message that has arrived and waits for its reader, with the flow-control credit to give back when it is taken.
+/// A message that has arrived, and the credit to give back when it is taken.
 struct InboundMessage {
     var bytes: ByteBuffer
     var credit: Int
 }
 
-/// A message that waits for window or socket.
+/// A message, or the end of a stream, that waits for windows or socket.
 struct PendingWrite {
-    /// The part not yet sent.
     var bytes: ByteBuffer
-    /// False for the end of the stream alone.
-    var isMessage = true
+    /// ZSTD for a compressed message, NO_MESSAGE for the end of the stream alone.
+    var flags: FrameFlags
     var endStream: Bool
     /// nil when nobody waits.
     var continuation: UnsafeContinuation<Void, any Error>?
 }
 
 /// One call on one connection, either end. Confined to the connection's loop, which is what makes it safe to share.
-final class RPCStream: DeadlineEntry, @unchecked Sendable {
-    let id: UInt32
-    unowned let connection: Connection
+class RPCStream: DeadlineEntry, @unchecked Sendable {
+    @exclusivity(unchecked) final var id: UInt32
+    /// Streams outlive their connection in the hands of readers and writers. The connection lets go of a stream when it ends.
+    final let connection: Connection
     // Inbound: messages that are complete, the one that is not, and who waits for the next.
-    private var inbound = Fifo<InboundMessage>()
-    private var partial: ByteBuffer?
-    private var reader: UnsafeContinuation<ByteBuffer?, any Error>?
-    /// Waits for the end of a call that has exactly one answer.
-    private var answerReader: UnsafeContinuation<ByteBuffer, any Error>?
-    private var receiveWindow: ReceiveWindow
+    @exclusivity(unchecked) final private(set) var inbound = Fifo<InboundMessage>()
+    @exclusivity(unchecked) final private var partial: ByteBuffer?
+    @exclusivity(unchecked) final private var partialIsCompressed = false
+    @exclusivity(unchecked) final private var reader: UnsafeContinuation<ByteBuffer?, any Error>?
+    @exclusivity(unchecked) final private(set) var receiveWindow: ReceiveWindow
+    /// Bytes that are complete or partial here and not taken.
+    @exclusivity(unchecked) final private(set) var inboundBytes = 0
     /// The peer will send no more messages.
-    private(set) var remoteClosed = false
+    @exclusivity(unchecked) final private(set) var remoteClosed = false
     // Outbound.
-    var sendWindow: SendWindow
-    var pending = Fifo<PendingWrite>()
+    @exclusivity(unchecked) final var sendWindow: SendWindow
+    @exclusivity(unchecked) final var pending = Fifo<PendingWrite>()
     /// In the connection's round of streams with pending writes.
-    var isQueued = false
+    @exclusivity(unchecked) final var isQueued = false
     /// We will send no more messages.
-    private(set) var localClosed = false
-    /// Why reading and writing end; set once, when the call is over or broken.
-    private(set) var ended: Result<Void, Failure>?
-    // Server side.
-    var task: Task<Void, Never>?
-    var receivedAt = MonotonicTime(nanoseconds: 0)
-    var trailers = Metadata()
-    // Client side.
-    var headers = Metadata()
-    var serverMicroseconds: UInt64 = 0
+    @exclusivity(unchecked) final private(set) var localClosed = false
+    /// How the call ended or broke; set once. → `succeeded` or `failed`.
+    enum Outcome {
+        case open
+        case succeeded
+        case failed(Failure)
+    }
+    @exclusivity(unchecked) final private(set) var outcome = Outcome.open
+    @exclusivity(unchecked) final var headers = Metadata()
+    @exclusivity(unchecked) final var trailers = Metadata()
 
     init(id: UInt32, connection: Connection) {
         self.id = id
         self.connection = connection
         receiveWindow = ReceiveWindow(bytes: connection.limits.streamWindowBytes)
-        sendWindow = SendWindow(bytes: connection.peerStreamWindowBytes)
+        sendWindow = SendWindow(bytes: connection.peer.streamWindowBytes)
     }
 
-    override func deadlineExpired() { connection.deadlineExpired(self) }
+    final override func deadlineExpired() { connection.deadlineExpired(self) }
+
+    /// Whether the call goes on.
+    final var isOpen: Bool {
+        if case .open = outcome { return true }
+        return false
+    }
+
+    final var failure: Failure? {
+        if case .failed(let failure) = outcome { return failure }
+        return nil
+    }
+
+    /// The connection is gone.
+    func connectionClosed(_ failure: Failure) { end(failure) }
 
     // MARK: Inbound
 
     /// A frame's payload. `counted` payload (DATA) counts against the flow-control windows.
-    func receive(_ payload: ByteBuffer, flags: FrameFlags, counted: Bool) throws(ProtocolViolation) {
+    final func receive(_ payload: ByteBuffer, flags: FrameFlags, counted: Bool) throws(ProtocolViolation) {
         guard !remoteClosed else { throw ProtocolViolation("a message arrived on stream \(id) after its end") }
         let count = payload.readableBytes
         if counted { try receiveWindow.consume(count) }
         if flags.contains(.endMessage) {
-            var message = payload
-            if var whole = partial {
-                whole.writeImmutableBuffer(payload)
-                message = whole
-                partial = nil
-            }
-            try checkSize(message.readableBytes)
-            deliver(InboundMessage(bytes: message, credit: counted ? count : 0))
+            try receiveLast(payload, flags, credit: counted ? count : 0)
         } else if !flags.contains(.noMessage) {
             // The bytes of an incomplete message are credited at once: waiting for its end would deadlock on a message larger than the window.
-            if partial == nil { partial = payload } else { partial?.writeImmutableBuffer(payload) }
-            try checkSize(partial?.readableBytes ?? 0)
+            try append(payload, flags)
             if counted { giveBack(count) }
-        } else if count > 0 {
+        } else if count > 0 || flags.contains(.zstd) {
             throw ProtocolViolation("a frame of stream \(id) says it has no message and carries \(count) bytes")
         }
         if flags.contains(.endStream) { try closeRemote() }
     }
 
-    private func checkSize(_ count: Int) throws(ProtocolViolation) {
-        guard count > connection.limits.messageBytesMax else { return }
-        partial = nil
-        connection.messageTooLarge(self, bytes: count)
+    private func receiveLast(_ payload: ByteBuffer, _ flags: FrameFlags, credit: Int) throws(ProtocolViolation) {
+        var message = payload
+        if partial != nil {
+            try append(payload, flags)
+            // Empty when the message was too large: the stream has failed then.
+            guard let whole = partial else { return }
+            message = whole
+            partial = nil
+            inboundBytes -= whole.readableBytes
+        } else if !fits(payload.readableBytes) {
+            return
+        }
+        if flags.contains(.zstd) {
+            do {
+                message = try connection.loopContext.compressor.decompress(
+                    message, messageBytesMax: connection.limits.messageBytesMax)
+            } catch {
+                connection.creditConnection(credit)
+                connection.fail(self, Failure(wrapping: error))
+                return
+            }
+        }
+        deliver(InboundMessage(bytes: message, credit: credit))
+    }
+
+    private func append(_ payload: ByteBuffer, _ flags: FrameFlags) throws(ProtocolViolation) {
+        guard isOpen else { return }
+        let isCompressed = flags.contains(.zstd)
+        if partial == nil {
+            partial = payload
+            partialIsCompressed = isCompressed
+        } else {
+            guard partialIsCompressed == isCompressed else {
+                throw ProtocolViolation("a message of stream \(id) is compressed in one frame and not in another")
+            }
+            partial?.writeImmutableBuffer(payload)
+        }
+        inboundBytes += payload.readableBytes
+        if !fits(partial?.readableBytes ?? 0) {
+            inboundBytes -= partial?.readableBytes ?? 0
+            partial = nil
+        }
+    }
+
+    /// Whether a message may be this large; the stream fails when not.
+    private func fits(_ count: Int) -> Bool {
+        guard count > connection.limits.messageBytesMax else { return true }
+        connection.fail(
+            self,
+            Failure(
+                .resourceExhausted, reason: Failure.tooLarge,
+                "A message is larger than the receiver's limit of \(connection.limits.messageBytesMax) bytes.",
+                remedy: "Send large things as a stream of smaller messages."))
+        return false
     }
 
     private func closeRemote() throws(ProtocolViolation) {
@@ -100,34 +157,44 @@ final class RPCStream: DeadlineEntry, @unchecked Sendable {
     }
 
     private func deliver(_ message: InboundMessage) {
-        if ended != nil {
+        if !isOpen {
             giveBack(message.credit)
         } else if let reader {
             self.reader = nil
             giveBack(message.credit)
             reader.resume(returning: message.bytes)
         } else {
+            inboundBytes += message.bytes.readableBytes
             inbound.append(message)
         }
     }
 
+    /// Lets the peer send what was taken.
     private func giveBack(_ count: Int) {
         guard count > 0 else { return }
         connection.creditConnection(count)
-        guard !remoteClosed, ended == nil else { return }
+        guard !remoteClosed, isOpen else { return }
         let credit = receiveWindow.credit(count)
         if credit > 0 { connection.sendWindow(stream: id, credit) }
     }
 
+    /// The next message if it is here. On the loop.
+    final func takeMessage() -> ByteBuffer? {
+        guard let message = inbound.removeFirst() else { return nil }
+        inboundBytes -= message.bytes.readableBytes
+        giveBack(message.credit)
+        return message.bytes
+    }
+
     /// The next message; nil after the last. One reader at a time.
-    func next(isolation: isolated (any Actor)? = #isolation) async throws -> ByteBuffer? {
-        try await connection.onLoop { [self] (continuation: UnsafeContinuation<ByteBuffer?, any Error>) in
-            if let message = inbound.removeFirst() {
-                giveBack(message.credit)
-                continuation.resume(returning: message.bytes)
-            } else if case .failure(let failure) = ended {
+    final func next(isolation: isolated (any Actor)? = #isolation) async throws -> ByteBuffer? {
+        if connection.loop.inEventLoop, let message = takeMessage() { return message }
+        return try await connection.onLoop { [self] (continuation: UnsafeContinuation<ByteBuffer?, any Error>) in
+            if let message = takeMessage() {
+                continuation.resume(returning: message)
+            } else if case .failed(let failure) = outcome {
                 continuation.resume(throwing: failure)
-            } else if remoteClosed || ended != nil {
+            } else if remoteClosed || !isOpen {
                 continuation.resume(returning: nil)
             } else if reader != nil {
                 continuation.resume(
@@ -138,35 +205,8 @@ final class RPCStream: DeadlineEntry, @unchecked Sendable {
         }
     }
 
-    /// The one message of a call that has exactly one answer, once the call has ended well. One suspension for the whole wait.
-    func answer() async throws -> ByteBuffer {
-        try await connection.onLoop { [self] (continuation: UnsafeContinuation<ByteBuffer, any Error>) in
-            answerReader = continuation
-            if ended != nil { finishAnswer() }
-        }
-    }
-
-    private func finishAnswer() {
-        guard let ended, let answerReader else { return }
-        self.answerReader = nil
-        if case .failure(let failure) = ended {
-            discardInbound()
-            answerReader.resume(throwing: failure)
-        } else if inbound.count == 1, let message = inbound.removeFirst() {
-            giveBack(message.credit)
-            answerReader.resume(returning: message.bytes)
-        } else {
-            let count = inbound.count
-            discardInbound()
-            answerReader.resume(
-                throwing: Failure(
-                    .internalError, reason: "NOT_ONE_MESSAGE",
-                    "The service answered with \(count) messages instead of one."))
-        }
-    }
-
     /// The reading task was cancelled while it waited.
-    func interruptReader() {
+    final func interruptReader() {
         guard let reader else { return }
         self.reader = nil
         reader.resume(throwing: CancellationError())
@@ -175,57 +215,60 @@ final class RPCStream: DeadlineEntry, @unchecked Sendable {
     // MARK: Outbound
 
     /// Sends one message, or only the end of the stream when `bytes` is nil; returns when windows and socket have taken it.
-    func send(_ bytes: ByteBuffer?, endStream: Bool) async throws {
+    final func send(_ bytes: ByteBuffer?, isCompressed: Bool = false, endStream: Bool) async throws {
         try await connection.onLoop { [self] (continuation: UnsafeContinuation<Void, any Error>) in
             if let refusal = refusalToSend() {
                 continuation.resume(throwing: refusal)
                 return
             }
             if endStream { localClosed = true }
-            connection.enqueue(bytes, endStream: endStream, on: self, continuation)
+            connection.enqueue(bytes, isCompressed: isCompressed, endStream: endStream, on: self, continuation)
         }
     }
 
     private func refusalToSend() -> Failure? {
-        if let ended {
-            if case .failure(let failure) = ended { return failure }
+        switch outcome {
+        case .failed(let failure): return failure
+        case .succeeded:
             return Failure(.cancelled, reason: "STREAM_ENDED", "The peer ended the call; it takes no more messages.")
+        case .open: break
         }
         guard localClosed else { return nil }
         return Failure(.internalError, reason: "STREAM_CLOSED", "A message was written after the end of the stream.")
     }
 
-    func closeLocal() { localClosed = true }
+    final func closeLocal() { localClosed = true }
 
     // MARK: End
 
-    /// Ends the stream: readers get what has arrived and then the outcome, writers the outcome now. Later calls do nothing.
-    /// Who ends a stream whose messages nobody will read calls `discardInbound` too, or the connection's window shrinks.
-    func end(_ outcome: Result<Void, Failure>) {
-        guard ended == nil else { return }
-        ended = outcome
-        partial = nil
-        let stopped = outcome.failureOrNil ?? Failure(.cancelled, reason: "STREAM_ENDED", "The peer ended the call.")
-        while let write = pending.removeFirst() { write.continuation?.resume(throwing: stopped) }
+    /// Ends the stream, with a failure or well: readers get what has arrived and then the outcome, writers the outcome now. Later calls
+    /// do nothing. Who ends a stream whose messages nobody will read calls `discardInbound` too, or the connection's window shrinks.
+    final func end(_ failure: Failure?) {
+        guard isOpen else { return }
+        if let failure { outcome = .failed(failure) } else { outcome = .succeeded }
+        if let partial {
+            inboundBytes -= partial.readableBytes
+            self.partial = nil
+        }
+        if !pending.isEmpty {
+            let stopped = failure ?? Failure(.cancelled, reason: "STREAM_ENDED", "The peer ended the call.")
+            while let write = pending.removeFirst() { write.continuation?.resume(throwing: stopped) }
+        }
         if let reader {
             self.reader = nil
-            switch outcome {
-            case .success: reader.resume(returning: nil)
-            case .failure(let failure): reader.resume(throwing: failure)
-            }
+            if let failure { reader.resume(throwing: failure) } else { reader.resume(returning: nil) }
         }
-        finishAnswer()
+        didEnd()
     }
+
+    /// The outcome is set.
+    func didEnd() {}
 
     /// Drops messages nobody will take, giving their credit back to the connection.
-    func discardInbound() {
-        while let message = inbound.removeFirst() { connection.creditConnection(message.credit) }
-    }
-}
-
-extension Result where Success == Void, Failure == Core.Failure {
-    var failureOrNil: Core.Failure? {
-        if case .failure(let failure) = self { return failure }
-        return nil
+    final func discardInbound() {
+        while let message = inbound.removeFirst() {
+            inboundBytes -= message.bytes.readableBytes
+            connection.creditConnection(message.credit)
+        }
     }
 }

@@ -27,8 +27,8 @@ struct FrameFlags: OptionSet, Hashable {
     /// There is no message in this frame, not even an empty one.
     static let noMessage = FrameFlags(rawValue: 16)
 
-    /// Flags this version acts on; the rest are refused until both sides negotiate them.
-    static let understood: FrameFlags = [.endMessage, .endStream, .noMessage]
+    /// Flags that version 1 defines.
+    static let known: FrameFlags = [.endMessage, .endStream, .zstd, .crc32c, .noMessage]
 }
 
 /// The 12 bytes before every frame, big endian: length of what follows, type, flags, length of the meta part, stream.
@@ -43,29 +43,53 @@ struct FrameHeader: Hashable {
 
     /// Appends the header.
     func write(to buffer: inout ByteBuffer) {
-        buffer.writeMultipleIntegers(UInt32(length), type, flags.rawValue, UInt16(metaLength), stream)
+        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.bytes) { target in
+            target.storeBytes(of: UInt32(length).bigEndian, as: UInt32.self)
+            target[4] = type
+            target[5] = flags.rawValue
+            target.storeBytes(of: UInt16(metaLength).bigEndian, toByteOffset: 6, as: UInt16.self)
+            target.storeBytes(of: stream.bigEndian, toByteOffset: 8, as: UInt32.self)
+            return Self.bytes
+        }
+    }
+
+    /// The header at `raw`, which has at least 12 bytes.
+    @inline(__always)
+    init(_ raw: UnsafeRawPointer) {
+        length = Int(UInt32(bigEndian: raw.loadUnaligned(as: UInt32.self)))
+        type = raw.load(fromByteOffset: 4, as: UInt8.self)
+        flags = FrameFlags(rawValue: raw.load(fromByteOffset: 5, as: UInt8.self))
+        metaLength = Int(UInt16(bigEndian: raw.loadUnaligned(fromByteOffset: 6, as: UInt16.self)))
+        stream = UInt32(bigEndian: raw.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
+    }
+
+    init(length: Int, type: UInt8, flags: FrameFlags, metaLength: Int, stream: UInt32) {
+        self.length = length
+        self.type = type
+        self.flags = flags
+        self.metaLength = metaLength
+        self.stream = stream
     }
 
     /// The header at the reader index of `buffer` without consuming it; nil when fewer than 12 bytes are there.
-    /// - Throws: `ProtocolViolation` for a length above `frameBytesMax` or a meta part longer than the frame.
+    /// - Throws: `ProtocolViolation` for a length above `frameBytesMax` or parts that do not fit into it. Nothing is allocated before.
     static func peek(_ buffer: ByteBuffer, frameBytesMax: Int) throws(ProtocolViolation) -> FrameHeader? {
         guard buffer.readableBytes >= bytes else { return nil }
-        let word = buffer.withUnsafeReadableBytes { raw in
-            (
-                UInt32(bigEndian: raw.loadUnaligned(fromByteOffset: 0, as: UInt32.self)), raw[4], raw[5],
-                UInt16(bigEndian: raw.loadUnaligned(fromByteOffset: 6, as: UInt16.self)),
-                UInt32(bigEndian: raw.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
-            )
+        let header = buffer.withUnsafeReadableBytes { FrameHeader($0.baseAddress!) }
+        guard header.length <= frameBytesMax else {
+            throw ProtocolViolation(
+                "a frame of \(header.length) bytes is larger than the limit of \(frameBytesMax)")
         }
-        guard word.0 <= UInt32(frameBytesMax) else {
-            throw ProtocolViolation("a frame of \(word.0) bytes is larger than the limit of \(frameBytesMax)")
+        let checksum = header.flags.contains(.crc32c) ? Checksum.bytes : 0
+        guard header.metaLength + checksum <= header.length else {
+            throw ProtocolViolation(
+                "a frame's meta part of \(header.metaLength) bytes is longer than its \(header.length) bytes")
         }
-        guard Int(word.3) <= Int(word.0) else {
-            throw ProtocolViolation("a frame's meta part of \(word.3) bytes is longer than its \(word.0) bytes")
+        guard header.metaLength <= RPCLimits.metaBytesMax else {
+            throw ProtocolViolation(
+                "a meta part of \(header.metaLength) bytes is larger than \(RPCLimits.metaBytesMax)")
         }
-        return FrameHeader(
-            length: Int(word.0), type: word.1, flags: FrameFlags(rawValue: word.2), metaLength: Int(word.3),
-            stream: word.4)
+        return header
     }
 }
 
@@ -73,12 +97,17 @@ struct FrameHeader: Hashable {
 struct ProtocolViolation: Error, Hashable {
     /// What it did, for the GOAWAY frame and the log.
     let message: String
+    /// INTERNAL for broken rules, RESOURCE_EXHAUSTED for used-up budgets, DATA_LOSS for damaged bytes.
+    let code: StatusCode
 
-    init(_ message: String) { self.message = message }
+    init(_ message: String, code: StatusCode = .internalError) {
+        self.message = message
+        self.code = code
+    }
 
     var failure: Failure {
         Failure(
-            .internalError, reason: "PROTOCOL_ERROR",
+            code, reason: "PROTOCOL_ERROR",
             "The connection was closed because the peer broke ACP/1: \(message).")
     }
 }

@@ -1,5 +1,3 @@
-internal import CACPProtos
-internal import CProtobufC
 internal import Core
 
 /// Key-value pairs that travel with a call, in order; keys may repeat.
@@ -7,6 +5,8 @@ internal import Core
 /// Keys are lower-case letters, digits, `-`, `_` and `.`. Values are visible ASCII, except that keys ending in `-bin` carry any bytes.
 public struct Metadata: Sendable, Hashable {
     public private(set) var pairs: [(key: String, value: [UInt8])] = []
+    /// Keys and values together.
+    private var totalBytes = 0
 
     public init() {}
 
@@ -38,6 +38,13 @@ public struct Metadata: Sendable, Hashable {
                 .resourceExhausted, reason: Failure.tooLarge,
                 "A call carries at most \(RPCLimits.metadataPairsMax) metadata pairs.")
         }
+        let count = key.utf8.count + bytes.count
+        guard totalBytes + count <= RPCLimits.metadataBytesMax else {
+            throw Failure(
+                .resourceExhausted, reason: Failure.tooLarge,
+                "The metadata of a call holds at most \(RPCLimits.metadataBytesMax) bytes, keys and values together.")
+        }
+        totalBytes += count
         pairs.append((key, bytes))
     }
 
@@ -60,30 +67,29 @@ public struct Metadata: Sendable, Hashable {
     }
 }
 
-typealias CPair = Acp__Wire__V1__Pair
-
 extension Metadata {
-    /// The pairs of a received meta part.
-    init(_ count: Int, _ pairs: UnsafeMutablePointer<UnsafeMutablePointer<CPair>?>?) throws {
-        self.init()
-        guard count > 0, let pairs else { return }
-        for index in 0..<count {
-            guard let pair = pairs[index] else { continue }
-            try add(swiftString(pair.pointee.key), bytes: swiftBytes(pair.pointee.value))
+    /// Adds the pair in the protobuf encoding of `acp.wire.v1.Pair`.
+    mutating func readPair(_ bytes: UnsafeRawBufferPointer) throws {
+        var reader = MetaReader(bytes)
+        var key = ""
+        var value = UnsafeRawBufferPointer(start: nil, count: 0)
+        while let tag = try reader.tag() {
+            switch tag {
+            case 1 << 3 | 2: key = try reader.text()
+            case 2 << 3 | 2: value = try reader.bytes()
+            default: try reader.skip(tag)
+            }
         }
+        try add(key, bytes: Array(value))
     }
 
-    /// The pairs as C structs of a meta part to send.
-    func fill(_ arena: PackArena) -> (Int, UnsafeMutablePointer<UnsafeMutablePointer<CPair>?>?) {
-        guard !pairs.isEmpty else { return (0, nil) }
-        let array = arena.allocate(UnsafeMutablePointer<CPair>?.self, count: pairs.count)
-        for (index, pair) in pairs.enumerated() {
-            let item = arena.allocate(CPair.self)
-            acp__wire__v1__pair__init(item)
-            item.pointee.key = arena.string(pair.key)
-            item.pointee.value = arena.bytes(pair.value)
-            array[index] = item
-        }
-        return (pairs.count, array)
+    /// Bytes that `write` takes at most.
+    var room: Int {
+        pairs.reduce(0) { $0 + MetaWriter.pairRoom($1.key.utf8.count, $1.value.count) }
+    }
+
+    /// Writes each pair as one message field.
+    func write(field: UInt8, to writer: inout MetaWriter) {
+        for pair in pairs { pair.value.withUnsafeBytes { writer.pair(field, pair.key, $0) } }
     }
 }

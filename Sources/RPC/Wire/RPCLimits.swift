@@ -2,8 +2,9 @@ internal import Core
 
 /// Limits of one connection end. Defaults are those of docs/protocol.md; both ends announce theirs in HELLO and the smaller applies.
 public struct RPCLimits: Sendable, Hashable {
-    /// Largest length field of a frame; 1,024 to 1,048,576.
+    /// Largest length field of a frame; within `frameBytesRange`.
     public var frameBytesMax = 65_536
+    public static let frameBytesRange = 1024...1_048_576
     /// Largest message; bigger things are streams of messages.
     public var messageBytesMax = 4 << 20
     /// Bytes of DATA payload in flight on one stream and on the connection.
@@ -21,9 +22,10 @@ public struct RPCLimits: Sendable, Hashable {
     /// Time in which a peer that takes nothing is given up.
     public var stalledWriteSeconds = 30
 
-    /// Bytes of the meta part of one frame, and metadata pairs in it. Fixed by the protocol.
+    /// Bytes of the meta part of one frame, and metadata pairs and their bytes in it. Fixed by the protocol.
     public static let metaBytesMax = 16_384
     public static let metadataPairsMax = 64
+    public static let metadataBytesMax = 12_288
     /// Bytes of HELLO.
     public static let helloBytesMax = 4096
     /// Payload of one DATA frame under round robin.

@@ -1,9 +1,7 @@
-internal import CACPProtos
-internal import CProtobufC
 internal import Core
 internal import NIOCore
 
-/// The meta part of a REQUEST, read straight from the C struct: this is the hot path, so text is made only where there is some.
+/// The meta part of a REQUEST. This is the hot path: text is made only where there is some.
 struct RequestMeta {
     var timeoutMicroseconds: UInt64 = 0
     var trace: TraceContext?
@@ -16,81 +14,89 @@ struct RequestMeta {
 
     init() {}
 
-    /// Decodes the meta part and looks up its path with `find` while it is still a C string.
+    /// Decodes the meta part and looks up its path with `find` while it is still in place. `path` is empty when an entry was found.
+    /// - Throws: `Failure` INVALID_ARGUMENT `MALFORMED_MESSAGE`, or what `Metadata` refuses.
     static func decode<Entry>(
-        _ bytes: UnsafeRawBufferPointer, find: (UnsafeBufferPointer<UInt8>) -> Entry?
-    ) throws -> (RequestMeta, path: String, entry: Entry?) {
-        try Codec.unpack(bytes, acp_descriptor_acp_wire_v1_Request(), .standard) { raw in
-            let c = raw.assumingMemoryBound(to: Acp__Wire__V1__Request.self)
-            var meta = RequestMeta()
-            meta.timeoutMicroseconds = c.pointee.timeout_us
-            meta.trace = traceContext(c)
-            meta.requestID = swiftString(c.pointee.request_id)
-            meta.correlationID = swiftString(c.pointee.correlation_id)
-            meta.idempotencyKey = swiftString(c.pointee.idempotency_key)
-            meta.attempt = c.pointee.attempt
-            meta.credential = swiftString(c.pointee.credential)
-            meta.metadata = try Metadata(c.pointee.n_metadata, c.pointee.metadata)
-            let path = UnsafeRawPointer(c.pointee.path!).assumingMemoryBound(to: UInt8.self)
-            var length = 0
-            while path[length] != 0 { length += 1 }
-            let entry = find(UnsafeBufferPointer(start: path, count: length))
-            return (meta, entry == nil ? swiftString(c.pointee.path) : "", entry)
-        }
-    }
-
-    private static func traceContext(_ c: UnsafeMutablePointer<Acp__Wire__V1__Request>) -> TraceContext? {
-        guard c.pointee.trace_id.len == 16, c.pointee.span_id.len == 8 else { return nil }
-        let trace = UnsafeRawPointer(c.pointee.trace_id.data!)
-        let high = UInt64(bigEndian: trace.loadUnaligned(as: UInt64.self))
-        let low = UInt64(bigEndian: trace.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
-        let span = UInt64(bigEndian: UnsafeRawPointer(c.pointee.span_id.data!).loadUnaligned(as: UInt64.self))
-        guard high | low != 0, span != 0 else { return nil }
-        return TraceContext(
-            traceHigh: high, traceLow: low, span: span, flags: UInt8(truncatingIfNeeded: c.pointee.trace_flags),
-            state: swiftString(c.pointee.trace_state))
-    }
-
-    /// Appends the meta part for a call of `path`.
-    func encode(path: StaticPath, into buffer: inout ByteBuffer) {
-        Codec.pack(into: &buffer) { arena in
-            let c = arena.allocate(Acp__Wire__V1__Request.self)
-            acp__wire__v1__request__init(c)
-            c.pointee.path = path.pointer
-            c.pointee.timeout_us = timeoutMicroseconds
-            if let trace {
-                let bytes = arena.allocate(UInt8.self, count: 24)
-                let raw = UnsafeMutableRawPointer(bytes)
-                raw.storeBytes(of: trace.traceHigh.bigEndian, as: UInt64.self)
-                raw.storeBytes(of: trace.traceLow.bigEndian, toByteOffset: 8, as: UInt64.self)
-                raw.storeBytes(of: trace.span.bigEndian, toByteOffset: 16, as: UInt64.self)
-                c.pointee.trace_id = ProtobufCBinaryData(len: 16, data: bytes)
-                c.pointee.span_id = ProtobufCBinaryData(len: 8, data: bytes + 16)
-                c.pointee.trace_flags = UInt32(trace.flags)
-                if !trace.state.isEmpty { c.pointee.trace_state = arena.string(trace.state) }
+        _ bytes: UnsafeRawBufferPointer, find: (UnsafeRawBufferPointer) -> Entry?
+    ) throws -> (meta: RequestMeta, path: String, entry: Entry?) {
+        var meta = RequestMeta()
+        do {
+            let path = try meta.read(bytes)
+            if let entry = find(path) { return (meta, "", entry) }
+            guard !path.contains(0), let text = String(validating: path, as: UTF8.self) else {
+                throw MetaReader.Malformed()
             }
-            if !requestID.isEmpty { c.pointee.request_id = arena.string(requestID) }
-            if !correlationID.isEmpty { c.pointee.correlation_id = arena.string(correlationID) }
-            if !idempotencyKey.isEmpty { c.pointee.idempotency_key = arena.string(idempotencyKey) }
-            c.pointee.attempt = attempt
-            if !credential.isEmpty { c.pointee.credential = arena.string(credential) }
-            (c.pointee.n_metadata, c.pointee.metadata) = metadata.fill(arena)
-            return UnsafeMutableRawPointer(c)
+            return (meta, text, nil)
+        } catch let malformed as MetaReader.Malformed {
+            throw malformed.failure("acp.wire.v1.Request")
         }
     }
-}
 
-/// A method path as a C string that lives as long as it is referenced: made once per method, not once per call.
-final class StaticPath: Sendable {
-    let text: String
-    nonisolated(unsafe) let pointer: UnsafeMutablePointer<CChar>
-
-    init(_ text: String) {
-        self.text = text
-        let utf8 = Array(text.utf8CString)
-        pointer = .allocate(capacity: utf8.count)
-        pointer.initialize(from: utf8, count: utf8.count)
+    /// Fills this meta part from `bytes`; returns the path.
+    private mutating func read(_ bytes: UnsafeRawBufferPointer) throws -> UnsafeRawBufferPointer {
+        var reader = MetaReader(bytes)
+        var path = UnsafeRawBufferPointer(start: nil, count: 0)
+        var traceID = path
+        var spanID = path
+        var flags: UInt64 = 0
+        var state = ""
+        // The tag is the field number shifted left by three, and the wire type: 0 for numbers, 2 for bytes.
+        while let tag = try reader.tag() {
+            switch tag {
+            case 1 << 3 | 2: path = try reader.bytes()
+            case 2 << 3: timeoutMicroseconds = try reader.varint()
+            case 3 << 3 | 2: traceID = try reader.bytes()
+            case 4 << 3 | 2: spanID = try reader.bytes()
+            case 5 << 3: flags = try reader.varint()
+            case 6 << 3 | 2: state = try reader.text()
+            case 7 << 3 | 2: requestID = try reader.text()
+            case 8 << 3 | 2: correlationID = try reader.text()
+            case 9 << 3 | 2: idempotencyKey = try reader.text()
+            case 10 << 3: attempt = UInt32(truncatingIfNeeded: try reader.varint())
+            case 11 << 3 | 2: credential = try reader.text()
+            case 12 << 3 | 2: try metadata.readPair(try reader.bytes())
+            default: try reader.skip(tag)
+            }
+        }
+        if traceID.count == 16, spanID.count == 8 {
+            let high = UInt64(bigEndian: traceID.loadUnaligned(as: UInt64.self))
+            let low = UInt64(bigEndian: traceID.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+            let span = UInt64(bigEndian: spanID.loadUnaligned(as: UInt64.self))
+            if high | low != 0, span != 0 {
+                trace = TraceContext(
+                    traceHigh: high, traceLow: low, span: span, flags: UInt8(truncatingIfNeeded: flags), state: state)
+            }
+        }
+        return path
     }
 
-    deinit { pointer.deallocate() }
+    /// An upper bound of the encoded size, with a path of `pathBytes`.
+    private func room(_ pathBytes: Int) -> Int {
+        var room = 128 + pathBytes
+        if let trace { room += trace.state.utf8.count }
+        room += requestID.utf8.count + correlationID.utf8.count + idempotencyKey.utf8.count + credential.utf8.count
+        return room + metadata.room
+    }
+
+    /// Appends the meta part for a call of the method with this path; returns its size.
+    func encode(path: [UInt8], into buffer: inout ByteBuffer) -> Int {
+        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: room(path.count)) { target in
+            var writer = MetaWriter(target.baseAddress!)
+            path.withUnsafeBytes { writer.bytes(1, $0) }
+            writer.number(2, timeoutMicroseconds)
+            if let trace {
+                writer.words(3, trace.traceHigh, trace.traceLow)
+                writer.word(4, trace.span)
+                writer.number(5, UInt64(trace.flags))
+                writer.text(6, trace.state)
+            }
+            writer.text(7, requestID)
+            writer.text(8, correlationID)
+            writer.text(9, idempotencyKey)
+            writer.number(10, UInt64(attempt))
+            writer.text(11, credential)
+            metadata.write(field: 12, to: &writer)
+            return writer.count
+        }
+    }
 }

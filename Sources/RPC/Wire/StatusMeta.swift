@@ -1,77 +1,107 @@
-internal import CACPProtos
-internal import CProtobufC
 internal import Core
 internal import NIOCore
 
-/// The meta part of a STATUS: how a call ended. A plain OK has an empty meta part.
+/// The meta part of a STATUS: how a call ended. A plain OK may have an empty meta part.
 struct StatusMeta {
     /// nil for OK.
     var failure: Failure?
     var metadata = Metadata()
     var serverMicroseconds: UInt64 = 0
     var queueMicroseconds: UInt64 = 0
+    /// No handler was started: a repeat is safe whatever the method.
+    var isRefused = false
 
     init(failure: Failure? = nil, metadata: Metadata = Metadata()) {
         self.failure = failure
         self.metadata = metadata
     }
 
+    /// - Throws: `Failure` INVALID_ARGUMENT `MALFORMED_MESSAGE`, or what `Metadata` refuses.
     static func decode(_ bytes: UnsafeRawBufferPointer) throws -> StatusMeta {
-        if bytes.isEmpty { return StatusMeta() }
-        return try Codec.unpack(bytes, acp_descriptor_acp_wire_v1_Status(), .standard) { raw in
-            let c = raw.assumingMemoryBound(to: Acp__Wire__V1__Status.self).pointee
-            var meta = StatusMeta(metadata: try Metadata(c.n_metadata, c.metadata))
-            meta.serverMicroseconds = c.server_us
-            meta.queueMicroseconds = c.queue_us
-            guard c.code != 0 else { return meta }
-            // A code this version does not know is UNKNOWN, as in gRPC.
-            var failure = Failure(
-                StatusCode(rawValue: Int(c.code)) ?? .unknown, reason: swiftString(c.reason), swiftString(c.message),
-                remedy: swiftString(c.remedy), retryAfterMs: c.retry_after_ms)
-            for index in 0..<c.n_fields {
-                guard let field = c.fields[index] else { continue }
-                failure.fields.append(
-                    .init(field: swiftString(field.pointee.field), description: swiftString(field.pointee.description)))
-            }
-            meta.failure = failure
-            return meta
+        var meta = StatusMeta()
+        do {
+            try meta.read(bytes)
+        } catch let malformed as MetaReader.Malformed {
+            throw malformed.failure("acp.wire.v1.Status")
         }
+        return meta
+    }
+
+    private mutating func read(_ bytes: UnsafeRawBufferPointer) throws {
+        var reader = MetaReader(bytes)
+        var code: UInt64 = 0
+        // Made only for calls that failed.
+        var details = Failure(.unknown, "")
+        while let tag = try reader.tag() {
+            switch tag {
+            case 1 << 3: code = try reader.varint()
+            case 2 << 3 | 2: details.message = try reader.text()
+            case 3 << 3 | 2: details.reason = try reader.text()
+            case 4 << 3 | 2: details.remedy = try reader.text()
+            case 5 << 3 | 2: details.fields.append(try Self.field(try reader.bytes()))
+            case 6 << 3: details.retryAfterMs = UInt32(truncatingIfNeeded: try reader.varint())
+            case 7 << 3 | 2: try metadata.readPair(try reader.bytes())
+            case 8 << 3: serverMicroseconds = try reader.varint()
+            case 9 << 3: queueMicroseconds = try reader.varint()
+            case 10 << 3: isRefused = try reader.varint() != 0
+            default: try reader.skip(tag)
+            }
+        }
+        guard code != 0 else { return }
+        // A code this version does not know is UNKNOWN, as in gRPC.
+        details.code = StatusCode(rawValue: Int(truncatingIfNeeded: code)) ?? .unknown
+        failure = details
+    }
+
+    private static func field(_ bytes: UnsafeRawBufferPointer) throws(MetaReader.Malformed) -> Failure.FieldViolation {
+        var reader = MetaReader(bytes)
+        var field = Failure.FieldViolation(field: "", description: "")
+        while let tag = try reader.tag() {
+            switch tag {
+            case 1 << 3 | 2: field.field = try reader.text()
+            case 2 << 3 | 2: field.description = try reader.text()
+            default: try reader.skip(tag)
+            }
+        }
+        return field
     }
 
     /// Texts are cut so that the meta part stays within its limit whatever an error says.
     private static let textBytesMax = 1024
     private static let fieldsMax = 6
 
-    func encode(into buffer: inout ByteBuffer) {
-        Codec.pack(into: &buffer) { arena in
-            let c = arena.allocate(Acp__Wire__V1__Status.self)
-            acp__wire__v1__status__init(c)
-            c.pointee.server_us = serverMicroseconds
-            c.pointee.queue_us = queueMicroseconds
-            (c.pointee.n_metadata, c.pointee.metadata) = metadata.fill(arena)
-            guard let failure else { return UnsafeMutableRawPointer(c) }
-            c.pointee.code = UInt32(failure.code.rawValue)
-            c.pointee.message = arena.string(Self.cut(failure.message))
-            c.pointee.reason = arena.string(Self.cut(failure.reason))
-            c.pointee.remedy = arena.string(Self.cut(failure.remedy))
-            c.pointee.retry_after_ms = failure.retryAfterMs
-            let fields = failure.fields.prefix(Self.fieldsMax)
-            guard !fields.isEmpty else { return UnsafeMutableRawPointer(c) }
-            let array = arena.allocate(UnsafeMutablePointer<Acp__Wire__V1__FieldViolation>?.self, count: fields.count)
-            for (index, field) in fields.enumerated() {
-                let item = arena.allocate(Acp__Wire__V1__FieldViolation.self)
-                acp__wire__v1__field_violation__init(item)
-                item.pointee.field = arena.string(Self.cut(field.field))
-                item.pointee.description = arena.string(Self.cut(field.description))
-                array[index] = item
+    /// Appends the meta part; returns its size.
+    func encode(into buffer: inout ByteBuffer) -> Int {
+        guard let failure else {
+            return buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: 32 + metadata.room) { target in
+                var writer = MetaWriter(target.baseAddress!)
+                metadata.write(field: 7, to: &writer)
+                writer.number(8, serverMicroseconds)
+                writer.number(9, queueMicroseconds)
+                return writer.count
             }
-            c.pointee.n_fields = fields.count
-            c.pointee.fields = array
-            return UnsafeMutableRawPointer(c)
+        }
+        let texts = (1 << 10) * (3 + 2 * Self.fieldsMax + 1) + 256
+        return buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: texts + metadata.room) { target in
+            var writer = MetaWriter(target.baseAddress!)
+            writer.number(1, UInt64(failure.code.rawValue))
+            writer.text(2, Self.cut(failure.message))
+            writer.text(3, Self.cut(failure.reason))
+            writer.text(4, Self.cut(failure.remedy))
+            for field in failure.fields.prefix(Self.fieldsMax) {
+                var description = Self.cut(field.description)
+                description.withUTF8 { writer.pair(5, Self.cut(field.field), UnsafeRawBufferPointer($0)) }
+            }
+            writer.number(6, UInt64(failure.retryAfterMs))
+            metadata.write(field: 7, to: &writer)
+            writer.number(8, serverMicroseconds)
+            writer.number(9, queueMicroseconds)
+            writer.number(10, isRefused ? 1 : 0)
+            return writer.count
         }
     }
 
-    /// At most `textBytesMax` bytes of `text`, ending at a character and without NUL (which a C string cannot carry).
+    /// At most `textBytesMax` bytes of `text`, ending at a character and without NUL, which no text of ACP/1 may hold.
     private static func cut(_ text: String) -> String {
         let clean = text.utf8.contains(0) ? text.filter { $0 != "\0" } : text
         guard clean.utf8.count > textBytesMax else { return clean }

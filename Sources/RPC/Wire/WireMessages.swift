@@ -2,8 +2,13 @@ internal import NIOCore
 
 extension RPCLimits {
     /// The HELLO that announces these limits.
-    func hello(role: String, instance: String, build: String, credential: String = "") -> WireHello {
+    func hello(
+        options: WireOptions, role: String, instance: String, build: String, credential: String = ""
+    ) -> WireHello {
         var hello = WireHello()
+        var features: Features = [.zstd]
+        if options.checksums { features.insert(.crc32c) }
+        hello.features = features.rawValue
         hello.minorMin = UInt32(Preface.minor)
         hello.minorMax = UInt32(Preface.minor)
         hello.frameBytesMax = UInt32(frameBytesMax)

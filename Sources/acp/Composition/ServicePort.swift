@@ -47,9 +47,8 @@ struct ServicePort: Sendable {
         settings.build = BuildInformation.version
         settings.allowsInsecure = configuration[.rpcInsecureAllow]
         settings.authenticator = keys.map { KeyAuthenticator(keys: $0) }
-        settings.interceptors = [
-            CallObserver(service: name.rawValue, logger: Logger(label: "\(name.rawValue).rpc"))
-        ]
+        settings.observer = CallObserver(
+            service: name.rawValue, logger: Logger(label: "\(name.rawValue).rpc"))
         let operators = OperatorSurface(routes: OperatorRoutes.all(health))
         settings.httpFallback = http ?? { try operators.configure($0) }
         server = RPCServer(runtime: runtime, router: router, configuration: settings)

@@ -47,3 +47,8 @@ typedef enum {
 // Walks the wire bytes by descriptor without allocating. `*bad_field` is the name of the field at fault, or NULL.
 acp_scan_result acp_scan(const ProtobufCMessageDescriptor *descriptor, const uint8_t *bytes, size_t count,
                          const char **bad_field);
+
+// CRC-32C of `count` bytes.
+uint32_t acp_crc32c(const void *bytes, size_t count);
+// The same without the processor's instruction; for machines that lack it, and for the test that compares the two.
+uint32_t acp_crc32c_by_table(const void *bytes, size_t count);

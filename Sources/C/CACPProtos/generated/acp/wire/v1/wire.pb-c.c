@@ -837,7 +837,7 @@ const ProtobufCMessageDescriptor acp__wire__v1__field_violation__descriptor =
   (ProtobufCMessageInit) acp__wire__v1__field_violation__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor acp__wire__v1__status__field_descriptors[9] =
+static const ProtobufCFieldDescriptor acp__wire__v1__status__field_descriptors[10] =
 {
   {
     "code",
@@ -947,6 +947,18 @@ static const ProtobufCFieldDescriptor acp__wire__v1__status__field_descriptors[9
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "refused",
+    10,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_BOOL,
+    0,   /* quantifier_offset */
+    offsetof(Acp__Wire__V1__Status, refused),
+    NULL,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned acp__wire__v1__status__field_indices_by_name[] = {
   0,   /* field[0] = code */
@@ -955,6 +967,7 @@ static const unsigned acp__wire__v1__status__field_indices_by_name[] = {
   6,   /* field[6] = metadata */
   8,   /* field[8] = queue_us */
   2,   /* field[2] = reason */
+  9,   /* field[9] = refused */
   3,   /* field[3] = remedy */
   5,   /* field[5] = retry_after_ms */
   7,   /* field[7] = server_us */
@@ -962,7 +975,7 @@ static const unsigned acp__wire__v1__status__field_indices_by_name[] = {
 static const ProtobufCIntRange acp__wire__v1__status__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 9 }
+  { 0, 10 }
 };
 const ProtobufCMessageDescriptor acp__wire__v1__status__descriptor =
 {
@@ -972,7 +985,7 @@ const ProtobufCMessageDescriptor acp__wire__v1__status__descriptor =
   "Acp__Wire__V1__Status",
   "acp.wire.v1",
   sizeof(Acp__Wire__V1__Status),
-  9,
+  10,
   acp__wire__v1__status__field_descriptors,
   acp__wire__v1__status__field_indices_by_name,
   1,  acp__wire__v1__status__number_ranges,

@@ -180,10 +180,14 @@ struct  Acp__Wire__V1__Status
    */
   uint64_t server_us;
   uint64_t queue_us;
+  /*
+   * The server did nothing for the call: repeating it is safe whatever the method. Only on statuses sent before a handler was started.
+   */
+  protobuf_c_boolean refused;
 };
 #define ACP__WIRE__V1__STATUS__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&acp__wire__v1__status__descriptor) \
-    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0,NULL, 0, 0 }
+    , 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, 0, 0,NULL, 0, 0, 0 }
 
 
 /*

@@ -1,0 +1,18 @@
+public import Core
+
+/// Sees how every call ended: metrics and logs. Unlike an interceptor it stands beside the calls, costs them nothing while they run, and
+/// also sees those that never reached a handler.
+public protocol ServerObserver: Sendable {
+    /// Asked once per method when the server is made.
+    func observe(_ method: MethodDescriptor) -> any MethodObserver
+    /// The server has this many connections now. From any thread.
+    func connectionsChanged(_ count: Int)
+}
+
+/// Sees how the calls of one method ended. Runs on the event loop: it must not block.
+public protocol MethodObserver: Sendable {
+    /// - Parameters:
+    ///   - failure: nil for OK.
+    ///   - nanoseconds: from the arrival of the request to its status.
+    func callEnded(_ call: CallContext, failure: Failure?, nanoseconds: Int64)
+}

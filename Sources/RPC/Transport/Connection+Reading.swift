@@ -1,0 +1,145 @@
+internal import Core
+internal import NIOCore
+
+/// A frame in the buffer it was read into.
+struct InboundFrame {
+    let header: FrameHeader
+    /// Where the meta part begins; the payload follows it.
+    let metaStart: Int
+    /// Without the checksum.
+    let payloadLength: Int
+
+    var stream: UInt32 { header.stream }
+    var flags: FrameFlags { header.flags }
+
+    /// The payload as a slice that shares the memory of `buffer`; an empty buffer of its own for an empty payload.
+    func payload(in buffer: ByteBuffer) -> ByteBuffer {
+        guard payloadLength > 0 else { return ByteBuffer() }
+        return buffer.getSlice(at: metaStart + header.metaLength, length: payloadLength) ?? ByteBuffer()
+    }
+
+    /// Hands the bytes of the meta part to `body`.
+    func withMeta<T, E: Error>(in buffer: ByteBuffer, _ body: (UnsafeRawBufferPointer) throws(E) -> T) throws(E) -> T {
+        let start = metaStart - buffer.readerIndex
+        let result: Result<T, E> = buffer.withUnsafeReadableBytes { all in
+            do throws(E) {
+                return .success(try body(UnsafeRawBufferPointer(rebasing: all[start..<start + header.metaLength])))
+            } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+}
+
+/// The reader: takes frames out of what arrived, in place, and answers those of the connection itself.
+extension Connection {
+    /// Takes every whole frame out of `buffer`; what is left waits for more.
+    func readFrames(_ buffer: inout ByteBuffer) {
+        do throws(ProtocolViolation) {
+            guard try readPreface(&buffer) else {
+                incoming = buffer
+                return
+            }
+            while !isClosed, try readFrame(&buffer) { flushIfLarge() }
+        } catch {
+            fail(error)
+            return
+        }
+        if buffer.readableBytes > 0, !isClosed { incoming = compacted(buffer) }
+    }
+
+    /// What is kept until more arrives: a copy when it would keep a much larger buffer alive.
+    private func compacted(_ buffer: ByteBuffer) -> ByteBuffer {
+        guard buffer.readerIndex > 0 else { return buffer }
+        var copy = ByteBufferAllocator().buffer(capacity: max(buffer.readableBytes * 2, 256))
+        copy.writeImmutableBuffer(buffer)
+        return copy
+    }
+
+    /// False when no whole frame is there.
+    private func readFrame(_ buffer: inout ByteBuffer) throws(ProtocolViolation) -> Bool {
+        let frameMax = helloReceived ? limits.frameBytesMax : max(limits.frameBytesMax, RPCLimits.helloBytesMax)
+        guard let header = try FrameHeader.peek(buffer, frameBytesMax: frameMax),
+            buffer.readableBytes >= FrameHeader.bytes + header.length
+        else { return false }
+        var payloadLength = header.length - header.metaLength
+        if header.flags.contains(.crc32c) || peerSendsChecksums {
+            try check(header, buffer)
+            payloadLength -= Checksum.bytes
+        }
+        let frame = InboundFrame(
+            header: header, metaStart: buffer.readerIndex + FrameHeader.bytes, payloadLength: payloadLength)
+        try receiveFrame(frame, in: buffer)
+        buffer.moveReaderIndex(forwardBy: FrameHeader.bytes + header.length)
+        return true
+    }
+
+    private func check(_ header: FrameHeader, _ buffer: ByteBuffer) throws(ProtocolViolation) {
+        guard options.checksums else { throw ProtocolViolation("a checksum came that was not asked for") }
+        // Once there are checksums all frames have them: otherwise a damaged flag would hide a damaged frame.
+        guard header.flags.contains(.crc32c), header.length >= header.metaLength + Checksum.bytes else {
+            throw ProtocolViolation("a frame came without the checksum that earlier ones had", code: .dataLoss)
+        }
+        peerSendsChecksums = true
+        let intact = buffer.withUnsafeReadableBytes { all in
+            let covered = FrameHeader.bytes + header.length - Checksum.bytes
+            let sent = UInt32(bigEndian: all.loadUnaligned(fromByteOffset: covered, as: UInt32.self))
+            return Checksum.crc32c(UnsafeRawBufferPointer(rebasing: all[..<covered])) == sent
+        }
+        guard intact else { throw ProtocolViolation("a frame's checksum does not match its bytes", code: .dataLoss) }
+    }
+
+    private func receiveFrame(_ frame: InboundFrame, in buffer: ByteBuffer) throws(ProtocolViolation) {
+        let header = frame.header
+        guard let type = FrameType(rawValue: header.type) else {
+            guard header.type & 0x80 != 0 else { throw ProtocolViolation("frame type \(header.type) is unknown") }
+            return try floods.received(.ignored, now: loopContext.readTime)
+        }
+        guard header.flags.isSubset(of: .known) else {
+            throw ProtocolViolation("frame flags \(header.flags.rawValue) are unknown")
+        }
+        guard helloReceived || type == .hello || type == .goAway else {
+            throw ProtocolViolation("a frame came before HELLO")
+        }
+        switch type {
+        case .request, .data, .status, .headers, .cancel, .goAway: try receive(frame, in: buffer)
+        case .hello: try receiveHello(frame, buffer)
+        case .window: try receiveWindow(frame, buffer)
+        case .ping:
+            guard frame.payloadLength == 8, header.stream == 0 else {
+                throw ProtocolViolation("a PING must carry eight bytes on stream 0")
+            }
+            try floods.received(.ping, now: loopContext.readTime)
+            let echo = frame.payload(in: buffer)
+            writeFrame(.pong, stream: 0, payload: { $0.writeImmutableBuffer(echo) })
+        case .pong:
+            try floods.received(.ping, now: loopContext.readTime)
+            keepalive.answered()
+        }
+    }
+
+    private func receiveHello(_ frame: InboundFrame, _ buffer: ByteBuffer) throws(ProtocolViolation) {
+        guard frame.stream == 0, frame.header.length <= RPCLimits.helloBytesMax else {
+            throw ProtocolViolation("a HELLO came on a stream or larger than \(RPCLimits.helloBytesMax) bytes")
+        }
+        guard let hello = try? frame.withMeta(in: buffer, { try WireHello.decode($0, limits: .standard) }) else {
+            throw ProtocolViolation("the HELLO cannot be read")
+        }
+        try accept(PeerSettings(hello))
+    }
+
+    private func receiveWindow(_ frame: InboundFrame, _ buffer: ByteBuffer) throws(ProtocolViolation) {
+        let payload = frame.payload(in: buffer)
+        guard payload.readableBytes == 4, let credit: UInt32 = payload.getInteger(at: payload.readerIndex) else {
+            throw ProtocolViolation("a WINDOW frame must carry four bytes")
+        }
+        try floods.received(.window, now: loopContext.readTime)
+        if frame.stream == 0 {
+            try connectionSendWindow.replenish(Int(credit))
+        } else if let stream = stream(frame.stream) {
+            try stream.sendWindow.replenish(Int(credit))
+            // The stream may have left the round while its window was empty.
+            if !stream.pending.isEmpty { join(stream) }
+        }
+        pump()
+    }
+}
