@@ -85,6 +85,8 @@ struct OutlierEjection<ID: Hashable & Sendable>: Sendable {
     /// A few dozen at most: a scan is cheaper than hashing.
     private var records: [Record] = []
     private var spanEnd: MonotonicTime?
+    /// Nobody is out from here on: the common case, without a scan.
+    private var allReturned = MonotonicTime(nanoseconds: 0)
 
     init(_ policy: OutlierPolicy = OutlierPolicy()) { self.policy = policy.bounded }
 
@@ -92,10 +94,10 @@ struct OutlierEjection<ID: Hashable & Sendable>: Sendable {
     var ejectedMax: Int { records.count / 2 }
 
     func isEjected(_ id: ID, now: MonotonicTime) -> Bool {
-        records.first { $0.id == id }?.isEjected(now) ?? false
+        now < allReturned && records.first { $0.id == id }?.isEjected(now) ?? false
     }
 
-    func ejectedCount(now: MonotonicTime) -> Int { records.count { $0.isEjected(now) } }
+    func ejectedCount(now: MonotonicTime) -> Int { now < allReturned ? records.count { $0.isEjected(now) } : 0 }
 
     /// The peers there are now. When there are fewer than before, those closest to their return come back until half are in service.
     mutating func setPeers(_ ids: [ID], now: MonotonicTime) {
@@ -154,6 +156,8 @@ struct OutlierEjection<ID: Hashable & Sendable>: Sendable {
         records[index].ejections = min(records[index].ejections + 1, 10_000)
         records[index].consecutiveFailures = 0
         let time = min(policy.ejectionMsMax, policy.ejectionMs * Int64(records[index].ejections))
-        records[index].ejectedUntil = now.advanced(by: .milliseconds(time))
+        let end = now.advanced(by: .milliseconds(time))
+        records[index].ejectedUntil = end
+        allReturned = max(allReturned, end)
     }
 }

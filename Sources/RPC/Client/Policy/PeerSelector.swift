@@ -114,26 +114,32 @@ struct PeerSelector<Address: Hashable & Sendable>: Sendable {
         avoiding tried: [PeerID], now: MonotonicTime, using random: inout some RandomNumberGenerator
     ) -> Int? {
         if peers.count <= 1 { return peers.isEmpty ? nil : 0 }
-        var best = Int.max
-        var equals: [Int] = []
-        for index in peers.indices {
-            let rank = rank(peers[index], tried, now)
-            if rank < best {
-                best = rank
-                equals.removeAll(keepingCapacity: true)
-            }
-            if rank == best { equals.append(index) }
+        var (best, equals) = (Int.max, 0)
+        for peer in peers {
+            let rank = rank(peer, tried, now)
+            if rank < best { (best, equals) = (rank, 0) }
+            if rank == best { equals += 1 }
         }
         // Whoever may be tried first: callers that wait are served soonest there.
-        if best == 4 { return equals.min { retryTime($0) < retryTime($1) } }
-        if equals.count > Self.exactMax {
-            let first = Int.random(in: 0..<equals.count, using: &random)
-            let other = Int.random(in: 0..<equals.count - 1, using: &random)
-            equals = [equals[first], equals[other < first ? other : other + 1]]
+        if best == 4 { return peers.indices.min { retryTime($0) < retryTime($1) } }
+        // Which of the equals are looked at: all, or two.
+        var sample: (Int, Int)?
+        if equals > Self.exactMax {
+            let first = Int.random(in: 0..<equals, using: &random)
+            let other = Int.random(in: 0..<equals - 1, using: &random)
+            sample = (first, other < first ? other : other + 1)
         }
-        let least = equals.map { peers[$0].callsInFlight }.min() ?? 0
-        equals.removeAll { peers[$0].callsInFlight != least }
-        return equals.randomElement(using: &random)
+        var (ordinal, least, ties, chosen) = (-1, Int.max, 0, 0)
+        for index in peers.indices where rank(peers[index], tried, now) == best {
+            ordinal += 1
+            if let sample, ordinal != sample.0, ordinal != sample.1 { continue }
+            let calls = peers[index].callsInFlight
+            if calls < least { (least, ties) = (calls, 0) }
+            guard calls == least else { continue }
+            ties += 1
+            if ties == 1 || Int.random(in: 0..<ties, using: &random) == 0 { chosen = index }
+        }
+        return chosen
     }
 
     private func retryTime(_ index: Int) -> MonotonicTime {

@@ -15,7 +15,8 @@ public struct RetryThrottling: Sendable, Hashable {
 ///
 /// gRPC's retry throttling (proposal A6): every failed attempt takes a token, every call that succeeds gives back `ratio` of one,
 /// and while half of the tokens or fewer are left nothing is repeated. A hedge takes its token when it is sent. It follows
-/// that repeats + hedges ≤ tokensMax / 2 + 1 + ratio × successes, over any span of a client's life.
+/// that paid repeats + hedges ≤ tokensMax / 2 + 1 + ratio × successes, over any span of a client's life. Repeats of attempts that were not
+/// sent, and free ones (see `RetryState`), are outside: they repeat no work of the service.
 struct RetryBudget: Sendable {
     /// Thousandths of a token: whole numbers add up without drift.
     private var milliTokens: Int
