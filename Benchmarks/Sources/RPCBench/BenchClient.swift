@@ -18,7 +18,12 @@ struct BenchClient: Sendable {
         let client = RPCClient(runtime: runtime, endpoint: .tcp(host: "127.0.0.1", port: settings.port))
         let bench = BenchClient(
             settings: settings, client: client, executor: runtime.executor(of: runtime.group.next()))
-        try await bench.run()
+        let memory = MemoryScenarios(settings: settings, runtime: runtime, client: client)
+        switch settings.scenario {
+        case "idle": try await memory.idle()
+        case "stall": try await memory.stall()
+        default: try await bench.run()
+        }
         await client.shutdown()
         await runtime.shutdown()
     }
