@@ -40,6 +40,7 @@ let package = Package(
         .executable(name: "acp", targets: ["acp"]),
         .executable(name: "acp-extract", targets: ["Extract"]),
         .library(name: "Core", targets: ["Core"]),
+        .library(name: "Platform", targets: ["Platform"]),
         .library(name: "RPC", targets: ["RPC"]),
         .library(name: "Search", targets: ["Search"]),
     ],

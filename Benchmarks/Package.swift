@@ -4,11 +4,19 @@ import PackageDescription
 // A package of its own: nobody who builds the product builds its benchmarks.
 let package = Package(
     name: "benchmarks",
-    dependencies: [.package(name: "analyst-copilot", path: "..")],
+    dependencies: [
+        .package(name: "analyst-copilot", path: ".."),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    ],
     targets: [
         .executableTarget(
             name: "RPCBench",
-            dependencies: [.product(name: "RPC", package: "analyst-copilot")],
+            dependencies: [
+                .product(name: "RPC", package: "analyst-copilot"),
+                .product(name: "Core", package: "analyst-copilot"),
+                .product(name: "Platform", package: "analyst-copilot"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: [
                 .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
             ]),
