@@ -57,7 +57,11 @@ public struct MonotonicTime: Sendable, Hashable, Comparable {
 
     /// This moment moved by `duration`, saturating at both ends.
     public func advanced(by duration: Duration) -> MonotonicTime {
-        let nanos = duration.wholeNanoseconds
+        advanced(byNanoseconds: duration.wholeNanoseconds)
+    }
+
+    /// This moment moved, saturating at both ends.
+    public func advanced(byNanoseconds nanos: Int64) -> MonotonicTime {
         if nanos >= 0 {
             let (sum, overflow) = nanoseconds.addingReportingOverflow(UInt64(nanos))
             return MonotonicTime(nanoseconds: overflow ? .max : sum)

@@ -4,7 +4,11 @@ public import Core
 /// trace, deadline, request id and credential.
 public struct CallOptions: Sendable {
     /// Longest time to wait; the earlier of this and the surrounding deadline applies. nil for no limit of its own.
-    public var timeout: Duration?
+    public var timeout: Duration? {
+        didSet { timeoutNanoseconds = timeout?.wholeNanoseconds }
+    }
+    /// The same, computed once: dividing a `Duration` costs more than the rest of a call's options.
+    private var timeoutNanoseconds: Int64?
     /// Bearer credential; nil for the surrounding call's, else the client's.
     public var credential: String?
     public var metadata = Metadata()
@@ -18,6 +22,7 @@ public struct CallOptions: Sendable {
 
     public init(timeout: Duration? = nil, credential: String? = nil, idempotencyKey: String = "") {
         self.timeout = timeout
+        timeoutNanoseconds = timeout?.wholeNanoseconds
         self.credential = credential
         self.idempotencyKey = idempotencyKey
     }
@@ -40,10 +45,13 @@ public struct CallOptions: Sendable {
             meta.credential = clientCredential
         }
         var deadline = current?.deadline
-        if timeout != nil || deadline != nil {
+        if timeoutNanoseconds != nil || deadline != nil {
             let now = MonotonicTime.now()
-            if let timeout { deadline = min(deadline ?? now.advanced(by: timeout), now.advanced(by: timeout)) }
-            let left = deadline.map { now.duration(to: $0).wholeNanoseconds / 1000 } ?? 0
+            if let timeoutNanoseconds {
+                let own = now.advanced(byNanoseconds: timeoutNanoseconds)
+                deadline = deadline.map { min($0, own) } ?? own
+            }
+            let left = deadline.map { now.nanosecondsElapsed(to: $0) / 1000 } ?? 0
             guard left > 0 else {
                 throw Failure(.deadlineExceeded, "No time was left to make the call.")
             }

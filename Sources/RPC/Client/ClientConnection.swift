@@ -37,7 +37,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
     override func receive(_ frame: InboundFrame, in buffer: ByteBuffer) throws(ProtocolViolation) {
         let type = FrameType(rawValue: frame.header.type)
-        if type == .goAway { return receiveGoAway(frame, buffer) }
+        if type == .goAway { return receiveGoAway(frame) }
         if type == .data { try consumeConnectionWindow(frame.payloadLength) }
         guard let stream = streams[frame.stream] else {
             guard frame.stream < nextStream, frame.stream & 1 == 1 else {
@@ -49,10 +49,9 @@ final class ClientConnection: Connection, @unchecked Sendable {
         }
         switch type {
         case .headers:
-            let metadata = try? frame.withMeta(in: buffer) {
-                try WireHeaders.decode($0, limits: .standard).checkedMetadata()
+            guard let metadata = try? WireHeaders.decode(frame.meta, limits: .standard).checkedMetadata() else {
+                throw ProtocolViolation("HEADERS cannot be read")
             }
-            guard let metadata else { throw ProtocolViolation("HEADERS cannot be read") }
             stream.hasAnswer = true
             stream.headers = metadata
         case .data:
@@ -72,7 +71,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
     ) throws(ProtocolViolation) {
         let status: StatusMeta
         do {
-            status = try frame.withMeta(in: buffer) { try StatusMeta.decode($0) }
+            status = try StatusMeta.decode(frame.meta)
         } catch { throw ProtocolViolation("STATUS cannot be read") }
         if !status.metadata.isEmpty { stream.trailers = status.metadata }
         stream.serverMicroseconds = status.serverMicroseconds
@@ -93,10 +92,9 @@ final class ClientConnection: Connection, @unchecked Sendable {
         release(stream, nil)
     }
 
-    private func receiveGoAway(_ frame: InboundFrame, _ buffer: ByteBuffer) {
+    private func receiveGoAway(_ frame: InboundFrame) {
         isDraining = true
-        let message =
-            (try? frame.withMeta(in: buffer) { try WireGoAway.decode($0, limits: .standard) }) ?? WireGoAway()
+        let message = (try? WireGoAway.decode(frame.meta, limits: .standard)) ?? WireGoAway()
         let code = StatusCode(rawValue: Int(message.code)) ?? .unavailable
         // Streams the peer never looked at: a retry elsewhere is safe.
         for stream in streams.all where stream.id > message.lastStream {

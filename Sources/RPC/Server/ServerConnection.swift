@@ -85,27 +85,28 @@ final class ServerConnection: Connection, @unchecked Sendable {
         lastStream = id
         floods.streamOpened()
         if let refusal = refusalToOpen() { return refuse(id, refusal, isRetryable: true) }
-        let request: (meta: RequestMeta, path: String, entry: ServiceRouter.Entry?)
+        var meta = RequestMeta()
+        let entry: ServiceRouter.Entry
         do {
-            request = try frame.withMeta(in: buffer) { bytes in
-                try RequestMeta.decode(bytes) { server.router.entry(path: $0) }
+            let path = try meta.decode(frame.meta)
+            guard let known = server.router.entry(path: path) else {
+                throw unknownMethod(try RequestMeta.text(ofPath: path))
             }
+            entry = known
         } catch {
             return refuse(id, Failure(wrapping: error))
         }
-        guard let entry = request.entry else {
-            return refuse(
-                id,
-                Failure(
-                    .unimplemented, reason: "UNKNOWN_METHOD", "This server has no method \(request.path).",
-                    remedy: "Its services are: \(server.router.services.joined(separator: ", "))."))
-        }
-        let stream = makeStream(id, entry, request.meta)
+        let stream = makeStream(id, entry, meta)
         streams.insert(stream)
         streamsOpened += 1
         try stream.receive(frame.payload(in: buffer), flags: frame.flags, counted: false)
-        guard stream.isOpen else { return }
-        admit(stream)
+        if stream.isOpen { admit(stream) }
+    }
+
+    private func unknownMethod(_ path: String) -> Failure {
+        Failure(
+            .unimplemented, reason: "UNKNOWN_METHOD", "This server has no method \(path).",
+            remedy: "Its services are: \(server.router.services.joined(separator: ", ")).")
     }
 
     private func refusalToOpen() -> Failure? {
@@ -121,7 +122,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
         return nil
     }
 
-    private func makeStream(_ id: UInt32, _ entry: ServiceRouter.Entry, _ meta: RequestMeta) -> ServerStream {
+    private func makeStream(_ id: UInt32, _ entry: ServiceRouter.Entry, _ meta: consuming RequestMeta) -> ServerStream {
         let now = loopContext.readTime
         var deadline: MonotonicTime?
         if meta.timeoutMicroseconds > 0 {
@@ -177,19 +178,23 @@ final class ServerConnection: Connection, @unchecked Sendable {
         }
         stream.turn = .held
         stream.startedAt = loopContext.now()
-        loopContext.executor.batch { run(stream) }
+        loopContext.executor.batch(for: self) { run(stream) }
     }
 
     private func run(_ stream: ServerStream) {
         // A plain variable: the task may end, and take the stream with it, before this assignment.
-        let task = Task.immediate(executorPreference: loopContext.executor) { await self.serve(stream) }
-        if streams[stream.id] === stream {
-            stream.task = task
-        } else if isClosed {
-            task.cancel()
+        let task: Task<Void, Never>?
+        if stream.entry.isOpen, writesRepliesAtOnce, let begin = stream.entry.begin {
+            task = begin(self, stream)
+        } else {
+            task = serveLater(stream)
         }
+        guard stream.isRunning else { return }
+        stream.task = task
+        if isClosed { task?.cancel() }
     }
 
+    /// Any call: waits for the authenticator, the interceptors and the request message as they need.
     private func serve(_ stream: ServerStream) async {
         do {
             if !stream.entry.isOpen { try await server.authorise(stream) }
@@ -204,14 +209,21 @@ final class ServerConnection: Connection, @unchecked Sendable {
                     try await server.invoke(stream, context, from: 0)
                 }
             }
-            if let reply = stream.reply {
-                try await finish(stream, reply: reply)
-            } else {
-                finish(stream, nil)
-            }
+            await complete(stream)
         } catch {
             finish(stream, Failure(wrapping: error))
         }
+    }
+
+    /// The general way, for a call that cannot begin at once.
+    func serveLater(_ stream: ServerStream) -> Task<Void, Never> {
+        Task.immediate(executorPreference: loopContext.executor) { await self.serve(stream) }
+    }
+
+    /// The handler has returned well.
+    func complete(_ stream: ServerStream) async {
+        guard let reply = stream.reply else { return finish(stream, nil) }
+        do { try await finish(stream, reply: reply) } catch { finish(stream, Failure(wrapping: error)) }
     }
 
     /// Replies go into the outbound buffer as soon as the handler returns; with interceptors they wait for those.
@@ -234,7 +246,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
         guard !isClosed, stream.isOpen else { return true }
         let start = beginFrame(.status, [.endMessage, .endStream], stream: stream.id)
         let elapsed = stream.receivedAt.nanosecondsElapsed(to: loopContext.now())
-        let metaLength = statusMeta(stream, nil, elapsed).encode(into: &outbound)
+        let metaLength = writeOKMeta(stream, elapsed)
         let messageStart = outbound.writerIndex
         reply.encode(into: &outbound)
         let messageLength = outbound.writerIndex - messageStart
@@ -260,7 +272,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
             flags.insert(.zstd)
         }
         let start = beginFrame(.status, flags, stream: stream.id)
-        let metaLength = statusMeta(stream, nil, elapsed).encode(into: &outbound)
+        let metaLength = writeOKMeta(stream, elapsed)
         outbound.writeImmutableBuffer(payload)
         guard frameLength(start) <= peer.frameBytesMax else {
             dropFrame(start)
@@ -272,7 +284,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
     }
 
     /// The handler has returned and its reply, if it has one, is written.
-    private func finish(_ stream: ServerStream, _ failure: Failure?) {
+    func finish(_ stream: ServerStream, _ failure: Failure?) {
         // Almost always on the loop already: then no closure is made.
         if loop.inEventLoop {
             finishOnLoop(stream, failure)
@@ -291,6 +303,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
 
     /// An aborted call has sent its status already; its slot is free only now.
     func handlerReturned(_ stream: ServerStream) {
+        stream.isRunning = false
         streams.remove(stream.id)
         switch stream.turn {
         case .free: break
@@ -316,6 +329,13 @@ final class ServerConnection: Connection, @unchecked Sendable {
         }
         endFrame(start, metaLength: metaLength)
         return elapsed
+    }
+
+    private func writeOKMeta(_ stream: ServerStream, _ elapsed: Int64) -> Int {
+        let queued = stream.receivedAt.nanosecondsElapsed(to: stream.startedAt)
+        return StatusMeta.encodeOK(
+            serverMicroseconds: UInt64(max(0, elapsed - queued) / 1000), queueMicroseconds: UInt64(queued / 1000),
+            metadata: stream.trailers, into: &outbound)
     }
 
     private func statusMeta(_ stream: ServerStream, _ failure: Failure?, _ elapsed: Int64) -> StatusMeta {

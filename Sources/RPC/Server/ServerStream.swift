@@ -10,6 +10,8 @@ final class ServerStream: RPCStream, @unchecked Sendable {
     /// Set before the handler runs and not changed after.
     @exclusivity(unchecked) var call: CallContext
     @exclusivity(unchecked) var task: Task<Void, Never>?
+    /// The handler has not returned.
+    @exclusivity(unchecked) var isRunning = true
     /// When the handler began; later than `receivedAt` when the call waited for its turn.
     @exclusivity(unchecked) var startedAt: MonotonicTime
     /// The reply of a call that has exactly one, when it could not be written at once.
@@ -28,8 +30,8 @@ final class ServerStream: RPCStream, @unchecked Sendable {
     @exclusivity(unchecked) var isRefused = false
 
     init(
-        id: UInt32, connection: ServerConnection, entry: ServiceRouter.Entry, meta: RequestMeta, call: CallContext,
-        receivedAt: MonotonicTime
+        id: UInt32, connection: ServerConnection, entry: ServiceRouter.Entry, meta: consuming RequestMeta,
+        call: CallContext, receivedAt: MonotonicTime
     ) {
         self.entry = entry
         self.meta = meta
@@ -47,12 +49,6 @@ final class ServerStream: RPCStream, @unchecked Sendable {
     override func connectionClosed(_ failure: Failure) {
         if let task { task.cancel() } else { server.handlerReturned(self) }
         end(failure)
-    }
-
-    /// The one request message of a call that has one, when it is here already.
-    func takeOnlyMessage<Request: WireMessage>(_ type: Request.Type) throws -> Request? {
-        guard connection.loop.inEventLoop, let bytes = takeMessage() else { return nil }
-        return try Request.decode(bytes)
     }
 
     /// The one request message of a call that has one.

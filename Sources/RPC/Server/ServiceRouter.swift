@@ -7,18 +7,24 @@ public struct ServiceRouter: Sendable {
     /// Runs a handler. Methods with exactly one reply leave it with `ServerStream.finish`, the others write theirs.
     typealias Invocation = @Sendable (ServerStream, ServerContext) async throws -> Void
 
+    /// Starts the handler of a unary call whose request has come whole, when nothing else is to be waited for; nil when it has not, or
+    /// the call is over already. One async call deep, because each level costs checks of the executor.
+    typealias Beginning = @Sendable (ServerConnection, ServerStream) -> Task<Void, Never>?
+
     /// A class, because calls hold it.
     final class Entry: Sendable {
         let method: MethodDescriptor
         let invoke: Invocation
+        let begin: Beginning?
         /// Position in the order of registration.
         let index: Int
         /// Anyone may call: nothing waits for an authenticator.
         let isOpen: Bool
 
-        init(method: MethodDescriptor, index: Int, invoke: @escaping Invocation) {
+        init(method: MethodDescriptor, index: Int, begin: Beginning?, invoke: @escaping Invocation) {
             self.method = method
             self.index = index
+            self.begin = begin
             self.invoke = invoke
             isOpen = method.access == .open
         }
@@ -38,8 +44,10 @@ public struct ServiceRouter: Sendable {
 
     func entry(path: UnsafeRawBufferPointer) -> Entry? { table[path] }
 
-    private mutating func add(_ method: MethodDescriptor, _ invoke: @escaping Invocation) {
-        let entry = Entry(method: method, index: entries.count, invoke: invoke)
+    private mutating func add(
+        _ method: MethodDescriptor, begin: Beginning? = nil, _ invoke: @escaping Invocation
+    ) {
+        let entry = Entry(method: method, index: entries.count, begin: begin, invoke: invoke)
         precondition(table.insert(entry), "a method is registered once")
         entries.append(entry)
     }
@@ -47,12 +55,32 @@ public struct ServiceRouter: Sendable {
     public mutating func unary<Request: WireMessage, Response: WireMessage>(
         _ method: MethodDescriptor, _ handler: @escaping @Sendable (Request, ServerContext) async throws -> Response
     ) {
-        add(method) { stream, context in
-            if let request = try stream.takeOnlyMessage(Request.self) {
-                stream.finish(try await handler(request, context))
-            } else {
-                stream.finish(try await handler(try await stream.onlyMessage(Request.self), context))
+        add(
+            method,
+            begin: { connection, stream in
+                guard let bytes = stream.takeMessage() else { return connection.serveLater(stream) }
+                let request: Request
+                do { request = try Request.decode(bytes) } catch {
+                    connection.finish(stream, Failure(wrapping: error))
+                    return nil
+                }
+                return CallContext.$current.withValue(stream.call) {
+                    Task.immediate(executorPreference: connection.loopContext.executor) {
+                        do {
+                            stream.finish(try await handler(request, ServerContext(stream)))
+                            if stream.reply == nil {
+                                connection.finish(stream, nil)
+                            } else {
+                                await connection.complete(stream)
+                            }
+                        } catch {
+                            connection.finish(stream, Failure(wrapping: error))
+                        }
+                    }
+                }
             }
+        ) { stream, context in
+            stream.finish(try await handler(try await stream.onlyMessage(Request.self), context))
         }
     }
 

@@ -4,8 +4,10 @@ internal import NIOCore
 /// A frame in the buffer it was read into.
 struct InboundFrame {
     let header: FrameHeader
-    /// Where the meta part begins; the payload follows it.
-    let metaStart: Int
+    /// The meta part, in place: valid only while the frame is handled.
+    let meta: UnsafeRawBufferPointer
+    /// Where the payload begins in the buffer.
+    let payloadStart: Int
     /// Without the checksum.
     let payloadLength: Int
 
@@ -13,20 +15,10 @@ struct InboundFrame {
     var flags: FrameFlags { header.flags }
 
     /// The payload as a slice that shares the memory of `buffer`; an empty buffer of its own for an empty payload.
+    @inline(__always)
     func payload(in buffer: ByteBuffer) -> ByteBuffer {
         guard payloadLength > 0 else { return ByteBuffer() }
-        return buffer.getSlice(at: metaStart + header.metaLength, length: payloadLength) ?? ByteBuffer()
-    }
-
-    /// Hands the bytes of the meta part to `body`.
-    func withMeta<T, E: Error>(in buffer: ByteBuffer, _ body: (UnsafeRawBufferPointer) throws(E) -> T) throws(E) -> T {
-        let start = metaStart - buffer.readerIndex
-        let result: Result<T, E> = buffer.withUnsafeReadableBytes { all in
-            do throws(E) {
-                return .success(try body(UnsafeRawBufferPointer(rebasing: all[start..<start + header.metaLength])))
-            } catch { return .failure(error) }
-        }
-        return try result.get()
+        return buffer.getSlice(at: payloadStart, length: payloadLength) ?? ByteBuffer()
     }
 }
 
@@ -39,7 +31,7 @@ extension Connection {
                 incoming = buffer
                 return
             }
-            while !isClosed, try readFrame(&buffer) { flushIfLarge() }
+            buffer.moveReaderIndex(forwardBy: try readAll(buffer))
         } catch {
             fail(error)
             return
@@ -55,37 +47,57 @@ extension Connection {
         return copy
     }
 
-    /// False when no whole frame is there.
-    private func readFrame(_ buffer: inout ByteBuffer) throws(ProtocolViolation) -> Bool {
-        let frameMax = helloReceived ? limits.frameBytesMax : max(limits.frameBytesMax, RPCLimits.helloBytesMax)
-        guard let header = try FrameHeader.peek(buffer, frameBytesMax: frameMax),
-            buffer.readableBytes >= FrameHeader.bytes + header.length
-        else { return false }
+    /// Handles every whole frame in `buffer`; returns the bytes they take.
+    private func readAll(_ buffer: ByteBuffer) throws(ProtocolViolation) -> Int {
+        var offset = 0
+        var violation: ProtocolViolation?
+        buffer.withUnsafeReadableBytes { all in
+            do throws(ProtocolViolation) {
+                while !isClosed {
+                    let rest = UnsafeRawBufferPointer(rebasing: all[offset...])
+                    let frameMax =
+                        helloReceived ? limits.frameBytesMax : max(limits.frameBytesMax, RPCLimits.helloBytesMax)
+                    guard let header = try FrameHeader.peek(rest, frameBytesMax: frameMax),
+                        rest.count >= FrameHeader.bytes + header.length
+                    else { break }
+                    try readFrame(header, rest, at: buffer.readerIndex + offset, in: buffer)
+                    offset += FrameHeader.bytes + header.length
+                    flushIfLarge()
+                }
+            } catch { violation = error }
+        }
+        if let violation { throw violation }
+        return offset
+    }
+
+    @inline(__always)
+    private func readFrame(
+        _ header: FrameHeader, _ bytes: UnsafeRawBufferPointer, at index: Int, in buffer: ByteBuffer
+    ) throws(ProtocolViolation) {
         var payloadLength = header.length - header.metaLength
         if header.flags.contains(.crc32c) || peerSendsChecksums {
-            try check(header, buffer)
+            try check(header, bytes)
             payloadLength -= Checksum.bytes
         }
         let frame = InboundFrame(
-            header: header, metaStart: buffer.readerIndex + FrameHeader.bytes, payloadLength: payloadLength)
+            header: header,
+            meta: UnsafeRawBufferPointer(start: bytes.baseAddress! + FrameHeader.bytes, count: header.metaLength),
+            payloadStart: index + FrameHeader.bytes + header.metaLength, payloadLength: payloadLength)
         try receiveFrame(frame, in: buffer)
-        buffer.moveReaderIndex(forwardBy: FrameHeader.bytes + header.length)
-        return true
     }
 
-    private func check(_ header: FrameHeader, _ buffer: ByteBuffer) throws(ProtocolViolation) {
+    private func check(_ header: FrameHeader, _ bytes: UnsafeRawBufferPointer) throws(ProtocolViolation) {
         guard options.checksums else { throw ProtocolViolation("a checksum came that was not asked for") }
         // Once there are checksums all frames have them: otherwise a damaged flag would hide a damaged frame.
         guard header.flags.contains(.crc32c), header.length >= header.metaLength + Checksum.bytes else {
             throw ProtocolViolation("a frame came without the checksum that earlier ones had", code: .dataLoss)
         }
         peerSendsChecksums = true
-        let intact = buffer.withUnsafeReadableBytes { all in
-            let covered = FrameHeader.bytes + header.length - Checksum.bytes
-            let sent = UInt32(bigEndian: all.loadUnaligned(fromByteOffset: covered, as: UInt32.self))
-            return Checksum.crc32c(UnsafeRawBufferPointer(rebasing: all[..<covered])) == sent
+        let covered = FrameHeader.bytes + header.length - Checksum.bytes
+        let sent = UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: covered, as: UInt32.self))
+        guard Checksum.crc32c(UnsafeRawBufferPointer(rebasing: bytes[..<covered])) == sent else {
+            throw ProtocolViolation("a frame's checksum does not match its bytes", code: .dataLoss)
         }
-        guard intact else { throw ProtocolViolation("a frame's checksum does not match its bytes", code: .dataLoss) }
     }
 
     private func receiveFrame(_ frame: InboundFrame, in buffer: ByteBuffer) throws(ProtocolViolation) {
@@ -121,7 +133,7 @@ extension Connection {
         guard frame.stream == 0, frame.header.length <= RPCLimits.helloBytesMax else {
             throw ProtocolViolation("a HELLO came on a stream or larger than \(RPCLimits.helloBytesMax) bytes")
         }
-        guard let hello = try? frame.withMeta(in: buffer, { try WireHello.decode($0, limits: .standard) }) else {
+        guard let hello = try? WireHello.decode(frame.meta, limits: .standard) else {
             throw ProtocolViolation("the HELLO cannot be read")
         }
         try accept(PeerSettings(hello))

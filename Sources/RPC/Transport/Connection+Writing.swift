@@ -3,8 +3,11 @@ internal import NIOCore
 
 /// The writer: one outbound buffer that is flushed once per read, and a fair round of streams that wait for windows or socket.
 extension Connection {
-    /// What may gather before a flush while frames are being read: the peer works on the first replies while we make the next.
-    private static let earlyFlushBytes = 32_768
+    /// What may gather before a flush while frames are being read: the peer works on the first replies while we make the next. Without it
+    /// a client and a server with 64 calls between them take turns instead of working at once. Measured on 2 cores with 64 B and 4 KB:
+    /// fewer frames cost wake-ups, more cost overlap.
+    private static let earlyFlushFrames = 20
+    private static let earlyFlushBytes = 24_576
 
     /// Appends a frame whose meta part and payload `meta` and `payload` write.
     func writeFrame(
@@ -43,6 +46,7 @@ extension Connection {
                 of: UInt16(truncatingIfNeeded: metaLength).bigEndian, toByteOffset: offset + 6, as: UInt16.self)
         }
         if sendsChecksums, hasChecksum(start) { appendChecksum(start) }
+        unflushedFrames += 1
         scheduleFlush()
     }
 
@@ -90,13 +94,14 @@ extension Connection {
 
     @inline(__always)
     func flushIfLarge() {
-        if outbound.readableBytes >= Self.earlyFlushBytes { flush() }
+        if unflushedFrames >= Self.earlyFlushFrames || outbound.readableBytes >= Self.earlyFlushBytes { flush() }
     }
 
     func flush() {
         guard let context, outbound.readableBytes > 0 else { return }
         let bytes = outbound
         let count = bytes.readableBytes
+        unflushedFrames = 0
         // Nothing is kept while a connection is idle; a busy one takes a buffer of the size it just needed.
         outbound = count >= 256 ? ByteBufferAllocator().buffer(capacity: min(count, 65_536)) : ByteBuffer()
         unsentBytes += count

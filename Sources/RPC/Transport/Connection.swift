@@ -25,6 +25,7 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
     @exclusivity(unchecked) var incoming: ByteBuffer?
     @exclusivity(unchecked) var peerSendsChecksums = false
     @exclusivity(unchecked) var outbound = ByteBuffer()
+    @exclusivity(unchecked) var unflushedFrames = 0
     @exclusivity(unchecked) var flushScheduled = false
     @exclusivity(unchecked) var isReading = false
     @exclusivity(unchecked) var unsentBytes = 0
@@ -109,7 +110,7 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
         loopContext.reading()
         keepalive.heard(at: loopContext.readTime)
         isReading = true
-        loopContext.executor.batch {
+        loopContext.executor.batch(for: self) {
             if incoming == nil {
                 readFrames(&bytes)
             } else {

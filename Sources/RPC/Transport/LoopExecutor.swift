@@ -13,6 +13,8 @@ public final class LoopExecutor: TaskExecutor, @unchecked Sendable {
     @exclusivity(unchecked) private var jobs: [UnownedJob] = []
     @exclusivity(unchecked) private var isScheduled = false
     @exclusivity(unchecked) private var batchDepth = 0
+    /// Whose bytes made the jobs ready.
+    @exclusivity(unchecked) private var reading: Connection?
 
     init(loop: any EventLoop) { self.loop = loop }
 
@@ -31,13 +33,16 @@ public final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         }
     }
 
-    /// Runs `body` and then every job that it made ready. Must be on the loop.
-    func batch(_ body: () -> Void) {
+    /// Runs `body` and then every job that it made ready, with a look at `connection` after each. Must be on the loop.
+    func batch(for connection: Connection, _ body: () -> Void) {
         loop.assertInEventLoop()
         batchDepth += 1
         body()
         batchDepth -= 1
-        if batchDepth == 0 { drain() }
+        guard batchDepth == 0 else { return }
+        reading = connection
+        drain()
+        reading = nil
     }
 
     /// Jobs a drain may run before it yields to the loop: a handler that keeps waking itself must not starve the sockets.
@@ -52,6 +57,7 @@ public final class LoopExecutor: TaskExecutor, @unchecked Sendable {
         while index < jobs.count, index < Self.jobsPerDrainMax {
             jobs[index].runSynchronously(on: executor)
             index += 1
+            reading?.flushIfLarge()
         }
         if index == jobs.count { jobs.removeAll(keepingCapacity: true) } else { jobs.removeFirst(index) }
         if !jobs.isEmpty, !isScheduled {

@@ -1,7 +1,8 @@
-/// The open streams of a connection by id: open addressing with linear probing over the id itself.
+/// The open streams of a connection by id: open addressing with linear probing over the id itself, kept in Robin Hood order.
 ///
-/// Ids rise by two, so neighbours in time are neighbours in the table and collisions are rare; a hash that resists chosen keys is not
-/// needed because the peer cannot choose: ids must rise and the number of open streams is limited.
+/// Ids rise by two, so neighbours in time are neighbours in the table and most streams are where they belong; Robin Hood order (Celis,
+/// 1986: nobody is further from home than who stands behind) lets a removal stop at the first of those instead of looking through the
+/// whole run. A hash that resists chosen keys is not needed because the peer cannot choose: ids must rise and open streams are limited.
 struct StreamTable<Stream: RPCStream> {
     private var slots: [Stream?] = []
     private(set) var count = 0
@@ -28,9 +29,23 @@ struct StreamTable<Stream: RPCStream> {
         count += 1
     }
 
+    /// How far the stream in `index` is from where it belongs.
+    private func distance(_ stream: Stream, _ index: Int) -> Int { (index - home(stream.id)) & (slots.count - 1) }
+
     private mutating func place(_ stream: Stream) {
+        var stream = stream
         var index = home(stream.id)
-        while slots[index] != nil { index = (index + 1) & (slots.count - 1) }
+        var travelled = 0
+        while let resident = slots[index] {
+            let distance = distance(resident, index)
+            if distance < travelled {
+                slots[index] = stream
+                stream = resident
+                travelled = distance
+            }
+            index = (index + 1) & (slots.count - 1)
+            travelled += 1
+        }
         slots[index] = stream
     }
 
@@ -47,18 +62,15 @@ struct StreamTable<Stream: RPCStream> {
         var hole = home(id)
         while let candidate = slots[hole], candidate.id != id { hole = (hole + 1) & mask }
         guard slots[hole] != nil else { return }
-        slots[hole] = nil
         count -= 1
-        // Whoever was pushed past the hole moves back into it, or a later look-up would stop there.
+        // Whoever was pushed past the hole moves one back, up to the first that is where it belongs.
         var next = (hole + 1) & mask
-        while let candidate = slots[next] {
-            if (next - home(candidate.id)) & mask >= (next - hole) & mask {
-                slots[hole] = candidate
-                slots[next] = nil
-                hole = next
-            }
+        while let candidate = slots[next], home(candidate.id) != next {
+            slots[hole] = candidate
+            hole = next
             next = (next + 1) & mask
         }
+        slots[hole] = nil
     }
 
     /// All streams, in no order.

@@ -71,25 +71,28 @@ struct FrameHeader: Hashable {
         self.stream = stream
     }
 
-    /// The header at the reader index of `buffer` without consuming it; nil when fewer than 12 bytes are there.
+    /// The header at the start of `bytes`; nil when fewer than 12 bytes are there.
     /// - Throws: `ProtocolViolation` for a length above `frameBytesMax` or parts that do not fit into it. Nothing is allocated before.
-    static func peek(_ buffer: ByteBuffer, frameBytesMax: Int) throws(ProtocolViolation) -> FrameHeader? {
-        guard buffer.readableBytes >= bytes else { return nil }
-        let header = buffer.withUnsafeReadableBytes { FrameHeader($0.baseAddress!) }
-        guard header.length <= frameBytesMax else {
-            throw ProtocolViolation(
-                "a frame of \(header.length) bytes is larger than the limit of \(frameBytesMax)")
-        }
+    @inline(__always)
+    static func peek(_ bytes: UnsafeRawBufferPointer, frameBytesMax: Int) throws(ProtocolViolation) -> FrameHeader? {
+        guard bytes.count >= Self.bytes else { return nil }
+        let header = FrameHeader(bytes.baseAddress!)
         let checksum = header.flags.contains(.crc32c) ? Checksum.bytes : 0
-        guard header.metaLength + checksum <= header.length else {
-            throw ProtocolViolation(
-                "a frame's meta part of \(header.metaLength) bytes is longer than its \(header.length) bytes")
+        if header.length <= frameBytesMax, header.metaLength + checksum <= header.length,
+            header.metaLength <= RPCLimits.metaBytesMax
+        {
+            return header
         }
-        guard header.metaLength <= RPCLimits.metaBytesMax else {
-            throw ProtocolViolation(
-                "a meta part of \(header.metaLength) bytes is larger than \(RPCLimits.metaBytesMax)")
+        throw header.violation(frameBytesMax: frameBytesMax)
+    }
+
+    private func violation(frameBytesMax: Int) -> ProtocolViolation {
+        if length > frameBytesMax {
+            return ProtocolViolation("a frame of \(length) bytes is larger than the limit of \(frameBytesMax)")
         }
-        return header
+        return metaLength > RPCLimits.metaBytesMax
+            ? ProtocolViolation("a meta part of \(metaLength) bytes is larger than \(RPCLimits.metaBytesMax)")
+            : ProtocolViolation("a frame's meta part of \(metaLength) bytes is longer than its \(length) bytes")
     }
 }
 

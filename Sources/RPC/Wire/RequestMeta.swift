@@ -14,22 +14,21 @@ struct RequestMeta {
 
     init() {}
 
-    /// Decodes the meta part and looks up its path with `find` while it is still in place. `path` is empty when an entry was found.
+    /// Fills this meta part from its encoding; returns the path, in place.
     /// - Throws: `Failure` INVALID_ARGUMENT `MALFORMED_MESSAGE`, or what `Metadata` refuses.
-    static func decode<Entry>(
-        _ bytes: UnsafeRawBufferPointer, find: (UnsafeRawBufferPointer) -> Entry?
-    ) throws -> (meta: RequestMeta, path: String, entry: Entry?) {
-        var meta = RequestMeta()
-        do {
-            let path = try meta.read(bytes)
-            if let entry = find(path) { return (meta, "", entry) }
-            guard !path.contains(0), let text = String(validating: path, as: UTF8.self) else {
-                throw MetaReader.Malformed()
-            }
-            return (meta, text, nil)
-        } catch let malformed as MetaReader.Malformed {
+    mutating func decode(_ bytes: UnsafeRawBufferPointer) throws -> UnsafeRawBufferPointer {
+        do { return try read(bytes) } catch let malformed as MetaReader.Malformed {
             throw malformed.failure("acp.wire.v1.Request")
         }
+    }
+
+    /// A path as text.
+    /// - Throws: `Failure` INVALID_ARGUMENT `MALFORMED_MESSAGE`.
+    static func text(ofPath path: UnsafeRawBufferPointer) throws -> String {
+        guard !path.contains(0), let text = String(validating: path, as: UTF8.self) else {
+            throw MetaReader.Malformed().failure("acp.wire.v1.Request")
+        }
+        return text
     }
 
     /// Fills this meta part from `bytes`; returns the path.

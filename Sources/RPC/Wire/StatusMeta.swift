@@ -70,16 +70,26 @@ struct StatusMeta {
     private static let textBytesMax = 1024
     private static let fieldsMax = 6
 
+    /// Appends the meta part of a call that ended well; returns its size.
+    @inline(__always)
+    static func encodeOK(
+        serverMicroseconds: UInt64, queueMicroseconds: UInt64, metadata: Metadata, into buffer: inout ByteBuffer
+    ) -> Int {
+        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: 32 + metadata.room) { target in
+            var writer = MetaWriter(target.baseAddress!)
+            if !metadata.isEmpty { metadata.write(field: 7, to: &writer) }
+            writer.number(8, serverMicroseconds)
+            writer.number(9, queueMicroseconds)
+            return writer.count
+        }
+    }
+
     /// Appends the meta part; returns its size.
     func encode(into buffer: inout ByteBuffer) -> Int {
         guard let failure else {
-            return buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: 32 + metadata.room) { target in
-                var writer = MetaWriter(target.baseAddress!)
-                metadata.write(field: 7, to: &writer)
-                writer.number(8, serverMicroseconds)
-                writer.number(9, queueMicroseconds)
-                return writer.count
-            }
+            return Self.encodeOK(
+                serverMicroseconds: serverMicroseconds, queueMicroseconds: queueMicroseconds, metadata: metadata,
+                into: &buffer)
         }
         let texts = (1 << 10) * (3 + 2 * Self.fieldsMax + 1) + 256
         return buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: texts + metadata.room) { target in
