@@ -112,13 +112,16 @@ struct TestSystem {
 
     static func with<T>(
         _ transport: Transport = .inProcess, limits: RPCLimits = RPCLimits(), observed: Observed = Observed(),
-        credential: String = "", _ body: (TestSystem) async throws -> T
+        credential: String = "", debug: DebugServer? = nil, _ body: (TestSystem) async throws -> T
     ) async throws -> T {
         let runtime = RPCRuntime(threads: 1)
         var configuration = RPCServer.Configuration()
         configuration.limits = limits
         configuration.authenticator = KeyTable()
-        let server = RPCServer(runtime: runtime, router: router(observed), configuration: configuration)
+        var router = router(observed)
+        debug?.register(in: &router)
+        let server = RPCServer(runtime: runtime, router: router, configuration: configuration)
+        debug?.add(server)
         let endpoint: Endpoint
         var port = 0
         switch transport {

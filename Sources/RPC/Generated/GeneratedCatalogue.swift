@@ -6,6 +6,7 @@ internal import CProtobufC
 public enum Catalogue {
     public static let methods: [MethodDescriptor] = [
         AnswersMethods.all,
+        DebugMethods.all,
         HealthMethods.all,
         IngestMethods.all,
         KeysMethods.all,
@@ -44,6 +45,10 @@ enum MessageCatalogue {
         "acp.v1.VerifyCitationsRequest": acp_descriptor_acp_v1_VerifyCitationsRequest(),
         "acp.v1.VerifyCitationsResponse": acp_descriptor_acp_v1_VerifyCitationsResponse(),
         "acp.v1.CitationCheck": acp_descriptor_acp_v1_CitationCheck(),
+        "acp.v1.ListConnectionsRequest": acp_descriptor_acp_v1_ListConnectionsRequest(),
+        "acp.v1.ListConnectionsResponse": acp_descriptor_acp_v1_ListConnectionsResponse(),
+        "acp.v1.ConnectionReport": acp_descriptor_acp_v1_ConnectionReport(),
+        "acp.v1.StreamReport": acp_descriptor_acp_v1_StreamReport(),
         "acp.v1.ExtractReady": acp_descriptor_acp_v1_ExtractReady(),
         "acp.v1.ExtractParser": acp_descriptor_acp_v1_ExtractParser(),
         "acp.v1.ExtractStart": acp_descriptor_acp_v1_ExtractStart(),

@@ -235,9 +235,13 @@ public final class RPCServer: Sendable {
 final class ConnectionSet: Sendable {
     private let members = Mutex<[ObjectIdentifier: ServerConnection]>([:])
     private let onChange: @Sendable (Int) -> Void
+    /// Of the process: several servers number their connections together.
+    private static let lastNumber = Atomic<UInt64>(0)
 
     /// - Parameter onChange: gets the number of connections whenever it changes.
     init(onChange: @escaping @Sendable (Int) -> Void) { self.onChange = onChange }
+
+    func nextNumber() -> UInt64 { Self.lastNumber.add(1, ordering: .relaxed).newValue }
 
     var count: Int { members.withLock { $0.count } }
     var isEmpty: Bool { count == 0 }

@@ -5,6 +5,8 @@ internal import NIOCore
 final class ServerConnection: Connection, @unchecked Sendable {
     let server: RPCServer.Shared
     let peerAddress: String
+    /// Rising in the order of arrival.
+    let number: UInt64
     @exclusivity(unchecked) private var streams = StreamTable<ServerStream>()
     @exclusivity(unchecked) private var prefaceRead = false
     @exclusivity(unchecked) private(set) var lastStream: UInt32 = 0
@@ -14,6 +16,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
     init(server: RPCServer.Shared, loopContext: LoopContext, loop: any EventLoop, peerAddress: String) {
         self.server = server
         self.peerAddress = peerAddress
+        number = server.connections.nextNumber()
         super.init(
             limits: server.configuration.limits, options: server.configuration.options, loopContext: loopContext,
             loop: loop)

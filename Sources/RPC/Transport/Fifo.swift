@@ -28,6 +28,14 @@ struct Fifo<Element> {
         return element
     }
 
+    /// Combines all elements, from the front.
+    func reduce<Result>(_ initial: Result, _ combine: (Result, Element) -> Result) -> Result {
+        var result = initial
+        if let front { result = combine(result, front) }
+        for case let element? in rest[head...] { result = combine(result, element) }
+        return result
+    }
+
     /// Replaces the element at the front.
     mutating func updateFirst(_ change: (inout Element) -> Void) {
         guard var element = front else { return }

@@ -28,7 +28,7 @@ struct SendWindow {
 /// Credit is gathered and returned when half of the window waits, so that WINDOW frames stay rare.
 struct ReceiveWindow {
     private let bytes: Int
-    private var available: Int
+    private(set) var available: Int
     private var pending = 0
 
     init(bytes: Int) {

@@ -35,6 +35,8 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
     // Outbound.
     @exclusivity(unchecked) final var sendWindow: SendWindow
     @exclusivity(unchecked) final var pending = Fifo<PendingWrite>()
+    /// Bytes of messages that wait to be sent.
+    final var pendingBytes: Int { pending.reduce(0) { $0 + $1.bytes.readableBytes } }
     /// In the connection's round of streams with pending writes.
     @exclusivity(unchecked) final var isQueued = false
     /// We will send no more messages.

@@ -84,7 +84,8 @@ extension ServerSystem {
             configuration: settings, runtime: runtime,
             clients: [
                 "acp.v1.Ingest": ingest, "acp.v1.Search": ingest, "acp.v1.Keys": ingest, "acp.v1.Answers": agents,
-                "acp.v1.Health": ownClient,
+                // Through the gateway the ingest port is looked into; every port answers for itself.
+                "acp.v1.Health": ownClient, "acp.v1.Debug": ingest,
             ],
             operatorRoutes: OperatorRoutes.all(health), logger: Logger(label: "gateway"))
         parts.withLock { $0.gateway = gateway }

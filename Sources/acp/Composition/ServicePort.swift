@@ -38,6 +38,8 @@ struct ServicePort: Sendable {
         var router = router
         let services = Set(router.services)
         OperatorRoutes.healthServer(health, services: services).register(in: &router)
+        let debug = DebugServer()
+        debug.register(in: &router)
         var settings = RPCServer.Configuration()
         settings.limits.frameBytesMax = configuration[.rpcFrameBytesMax]
         settings.limits.messageBytesMax = configuration[.rpcMessageBytesMax]
@@ -52,6 +54,7 @@ struct ServicePort: Sendable {
         let operators = OperatorSurface(routes: OperatorRoutes.all(health))
         settings.httpFallback = http ?? { try operators.configure($0) }
         server = RPCServer(runtime: runtime, router: router, configuration: settings)
+        debug.add(server)
     }
 
     /// Listens and returns `host:port` as clients reach it.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "acp/v1/answers.pb-c.h"
+#include "acp/v1/debug.pb-c.h"
 #include "acp/v1/extract.pb-c.h"
 #include "acp/v1/health.pb-c.h"
 #include "acp/v1/ingest.pb-c.h"

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "acp/v1/answers.pb-c.h"
+#include "acp/v1/debug.pb-c.h"
 #include "acp/v1/extract.pb-c.h"
 #include "acp/v1/health.pb-c.h"
 #include "acp/v1/ingest.pb-c.h"
@@ -57,6 +58,22 @@ static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_V
 
 static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_CitationCheck(void) {
     return &acp__v1__citation_check__descriptor;
+}
+
+static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_ListConnectionsRequest(void) {
+    return &acp__v1__list_connections_request__descriptor;
+}
+
+static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_ListConnectionsResponse(void) {
+    return &acp__v1__list_connections_response__descriptor;
+}
+
+static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_ConnectionReport(void) {
+    return &acp__v1__connection_report__descriptor;
+}
+
+static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_StreamReport(void) {
+    return &acp__v1__stream_report__descriptor;
 }
 
 static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_ExtractReady(void) {
