@@ -79,7 +79,8 @@ public final class RPCServer: Sendable {
             .childChannelOption(ChannelOptions.tcpOption(.tcp_nodelay), value: 1)
             .childChannelOption(
                 ChannelOptions.recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 16_384, maximum: 1 << 20)
+                // Each idle connection keeps a buffer of its last size: it begins small and grows with what comes.
+                value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 2048, maximum: 1 << 20)
             )
             .childChannelInitializer { [shared, runtime] channel in
                 channel.eventLoop.makeCompletedFuture {
