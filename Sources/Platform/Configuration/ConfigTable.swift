@@ -17,6 +17,7 @@ public enum ConfigTable {
         ConfigKey.gatewayHost.entry, ConfigKey.gatewayPort.entry, ConfigKey.gatewayURL.entry,
         ConfigKey.gatewayHeadersProfile.entry, ConfigKey.gatewayBodyBytesMax.entry,
         ConfigKey.rpcFrameBytesMax.entry, ConfigKey.rpcMessageBytesMax.entry, ConfigKey.rpcStreamsMax.entry,
+        ConfigKey.rpcCallsPerMethodMax.entry,
         ConfigKey.rpcKeepalive.entry, ConfigKey.rpcInsecureAllow.entry,
         ConfigKey.logLevel.entry, ConfigKey.logFormat.entry, ConfigKey.logFileBytesMax.entry,
         ConfigKey.logFilesMax.entry,
@@ -179,6 +180,12 @@ extension ConfigKey where Value == Int {
     }
     public static var rpcStreamsMax: Self {
         .integer("rpc.streams-max", 1...65_535, 1024, "Most calls in flight on one ACP/1 connection.")
+    }
+    public static var rpcCallsPerMethodMax: Self {
+        .integer(
+            "rpc.calls-per-method-max", 0...65_535, 256,
+            "Calls of one unary method that a port runs at once; more wait, and are refused when waiting gets long. 0 for no limit."
+        )
     }
     public static var logFileBytesMax: Self {
         .bytes(

@@ -12,8 +12,10 @@ public final class RPCServer: Sendable {
         public var options = WireOptions()
         /// Connections at once; more are told so and closed.
         public var connectionsMax = 20_000
-        /// By method path. Methods without one run as many calls as connections allow.
+        /// By method path.
         public var concurrency: [String: ConcurrencyLimit] = [:]
+        /// Of each unary method that has no entry of its own; nil for as many as connections allow. Streams live long and have none.
+        public var unaryConcurrency: ConcurrencyLimit?
         /// Name of this process, for HELLO and logs.
         public var instance = ""
         public var build = ""
@@ -29,6 +31,11 @@ public final class RPCServer: Sendable {
         public var httpFallback: (@Sendable (any Channel) throws -> Void)?
 
         public init() {}
+
+        fileprivate func limit(of method: MethodDescriptor) -> ConcurrencyLimit? {
+            if let own = concurrency[method.path] { return own }
+            return method.clientStreaming || method.serverStreaming ? nil : unaryConcurrency
+        }
     }
 
     private enum State {
@@ -173,9 +180,8 @@ public final class RPCServer: Sendable {
                     path: "/refused", service: "", name: "refused", requestType: "", responseType: "",
                     clientStreaming: false, serverStreaming: false, access: .denied, idempotent: false,
                     uploadStartField: "", uploadDataField: "", httpRules: []))
-            gates =
-                configuration.concurrency.isEmpty
-                ? [] : router.entries.map { configuration.concurrency[$0.method.path].map { AdmissionGate($0) } }
+            let limits = router.entries.map { configuration.limit(of: $0.method) }
+            gates = limits.allSatisfy { $0 == nil } ? [] : limits.map { $0.map { AdmissionGate($0) } }
         }
 
         func observer(of entry: ServiceRouter.Entry) -> (any MethodObserver)? {

@@ -10,6 +10,8 @@ final class ServerConnection: Connection, @unchecked Sendable {
     @exclusivity(unchecked) private var streams = StreamTable<ServerStream>()
     @exclusivity(unchecked) private var prefaceRead = false
     @exclusivity(unchecked) private(set) var lastStream: UInt32 = 0
+    /// Set from the first step of a drain on.
+    private var drainTimer: Scheduled<Void>?
     /// Counts since the connection began.
     @exclusivity(unchecked) private(set) var streamsOpened = 0
 
@@ -385,8 +387,25 @@ final class ServerConnection: Connection, @unchecked Sendable {
 
     // MARK: Draining
 
-    /// No new calls; closes when those in flight have ended.
+    /// What a client may take to answer the PING of a drain before it is taken as answered.
+    private static let drainAnswerMilliseconds: Int64 = 1000
+    private static let drainPing: UInt64 = 0x6472_6169_6E69_6E67
+
+    /// Closes when the calls in flight have ended, in two steps so that none is lost on the way: the client is told to open no more; when it
+    /// has read that (it answers a PING), what it had opened until then has arrived, and later calls are refused.
     func drain() {
+        guard !isDraining, !isClosed, drainTimer == nil else { return }
+        goAway(lastStream: UInt32.max, code: .ok, "the server is shutting down")
+        writeFrame(.ping, stream: 0, payload: { $0.writeInteger(Self.drainPing) })
+        drainTimer = loop.scheduleTask(in: .milliseconds(Self.drainAnswerMilliseconds)) { self.finishDrain() }
+    }
+
+    override func didReceivePong(_ payload: ByteBuffer) {
+        if drainTimer != nil, payload.getInteger(at: payload.readerIndex) == Self.drainPing { finishDrain() }
+    }
+
+    private func finishDrain() {
+        drainTimer?.cancel()
         guard !isDraining, !isClosed else { return }
         isDraining = true
         goAway(lastStream: lastStream, code: .ok, "the server is shutting down")
@@ -409,5 +428,8 @@ final class ServerConnection: Connection, @unchecked Sendable {
         closeAfterFlush()
     }
 
-    override func didClose(_ failure: Failure) { server.connections.remove(self) }
+    override func didClose(_ failure: Failure) {
+        drainTimer?.cancel()
+        server.connections.remove(self)
+    }
 }

@@ -126,6 +126,7 @@ extension Connection {
         case .pong:
             try floods.received(.ping, now: loopContext.readTime)
             keepalive.answered()
+            didReceivePong(frame.payload(in: buffer))
         }
     }
 

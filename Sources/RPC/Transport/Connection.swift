@@ -73,6 +73,8 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
     func fail(_ stream: RPCStream, _ failure: Failure) {}
     /// The peer's limits are known.
     func didReceiveHello() {}
+    /// The peer has read everything that was sent before the PING with this payload.
+    func didReceivePong(_ payload: ByteBuffer) {}
     func didClose(_ failure: Failure) {}
 
     // MARK: Channel events
@@ -106,6 +108,8 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        // After a violation nothing is read any more; the peer gets a moment to read why.
+        guard !isClosed else { return }
         var bytes = unwrapInboundIn(data)
         loopContext.reading()
         keepalive.heard(at: loopContext.readTime)
@@ -189,8 +193,22 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
         guard !isClosed else { return }
         goAway(lastStream: 0, code: violation.code, violation.message)
         isReading = false
-        closeAfterFlush()
+        closeLingering()
         close(violation.failure)
+    }
+
+    private static let lingerMilliseconds: Int64 = 500
+
+    /// Closes our direction after what is written, and the socket a little later: closing it while bytes of the peer are unread resets the
+    /// connection, and the peer might lose the GOAWAY that says why.
+    private func closeLingering() {
+        guard let context else { return }
+        flush()
+        let channel = context.channel
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in
+            channel.close(mode: .output, promise: nil)
+            channel.eventLoop.scheduleTask(in: .milliseconds(Self.lingerMilliseconds)) { channel.close(promise: nil) }
+        }
     }
 
     func goAway(lastStream: UInt32, code: StatusCode, _ message: String) {

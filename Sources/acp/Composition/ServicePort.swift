@@ -44,6 +44,8 @@ struct ServicePort: Sendable {
         settings.limits.frameBytesMax = configuration[.rpcFrameBytesMax]
         settings.limits.messageBytesMax = configuration[.rpcMessageBytesMax]
         settings.limits.streamsMax = configuration[.rpcStreamsMax]
+        let callsMax = configuration[.rpcCallsPerMethodMax]
+        if callsMax > 0 { settings.unaryConcurrency = ConcurrencyLimit(runningMax: callsMax) }
         settings.limits.keepaliveSeconds = max(1, Int(configuration[.rpcKeepalive].components.seconds))
         settings.instance = name.rawValue
         settings.build = BuildInformation.version
