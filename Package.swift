@@ -137,6 +137,6 @@ let package = Package(
         tests("GatewayTests", ["Core", "RPC", "Gateway", http, log] + nio),
         tests("PlatformTests", ["Core", "Platform", log, metrics]),
         tests("CLITests", ["Core", "RPC", "Platform", "CLI", arguments] + nio),
-        tests("EndToEndTests", ["Core", "CProcess"]),
+        tests("EndToEndTests", ["Core", "CProcess", "TestSupport"]),
     ]
 )

@@ -50,10 +50,17 @@ public struct Failure: Error, Sendable, Hashable {
 
     /// Reason used whenever something is larger than its limit; becomes 413 over HTTP.
     public static let tooLarge = "TOO_LARGE"
+    /// Reason used whenever a volume has no room left; becomes 507 over HTTP.
+    public static let diskFull = "DISK_FULL"
 
-    /// HTTP status: the code's, except that exceeding a size is 413.
+    /// HTTP status: the code's, except that exceeding a size is 413 and a full disk 507, which no waiting for one's turn cures.
     public var httpStatus: Int {
-        code == .resourceExhausted && reason == Failure.tooLarge ? 413 : code.httpStatus
+        guard code == .resourceExhausted else { return code.httpStatus }
+        return switch reason {
+        case Failure.tooLarge: 413
+        case Failure.diskFull: 507
+        default: code.httpStatus
+        }
     }
 
     /// Any error as a failure: failures as they are, cancellation as CANCELLED, anything else UNKNOWN without its text

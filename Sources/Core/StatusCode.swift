@@ -43,7 +43,7 @@ public enum StatusCode: Int, Sendable, Hashable, CaseIterable {
         }
     }
 
-    /// The HTTP status of this code. `Failure.httpStatus` refines RESOURCE_EXHAUSTED (429, or 413 when a size was exceeded).
+    /// The HTTP status of this code. `Failure.httpStatus` refines RESOURCE_EXHAUSTED (429, or 413 when a size was exceeded and 507 when a disk is full).
     public var httpStatus: Int {
         switch self {
         case .ok: 200

@@ -1,7 +1,6 @@
 internal import ArgumentParser
 internal import CLI
 internal import Core
-internal import Glibc
 internal import Platform
 internal import Storage
 
@@ -23,7 +22,7 @@ struct InitCommand: AsyncParsableCommand {
         let configuration = try server.configuration(options)
         let console = Console(isQuiet: options.quiet)
         for warning in configuration.warnings { console.warning(warning) }
-        try checkExtractor(configuration)
+        _ = try ServerSystem.extractor(configuration)
         // Starting the embedded servers checks their programs, the user, the directory and its permissions.
         let telemetry = try Telemetry.start(configuration, service: "acp", standardError: false)
         defer { telemetry.logs.close() }
@@ -42,14 +41,5 @@ struct InitCommand: AsyncParsableCommand {
         }
         StandardOutput.write("data     \(configuration[.dataDirectory])\n")
         console.note("Ready: run `acp up`.")
-    }
-
-    private func checkExtractor(_ configuration: Configuration) throws {
-        let path = try configuration[.ingestExtractorPath] ?? ProcessIdentity.extractor()
-        guard access(path, X_OK) == 0 else {
-            throw Failure(
-                .failedPrecondition, reason: "EXTRACTOR_NOT_FOUND", "The parser program \(path) is missing.",
-                remedy: "Install acp-extract beside acp, or set ingest.extractor-path.")
-        }
     }
 }

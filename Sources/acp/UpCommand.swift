@@ -50,9 +50,10 @@ struct UpCommand: AsyncParsableCommand {
             guard let announcement else {
                 StandardOutput.write(text)
                 if let key = system.adminKey { console.note(key.advice) }
+                if let hint = ReadyMessage.hint(system) { console.note(hint) }
                 return
             }
-            announcement.ready(text)
+            announcement.ready(text, hint: ReadyMessage.hint(system))
         }
         for problem in problems { console.warning("\(problem.component): \(problem.cause)") }
         if !problems.isEmpty { throw EndCommand(ExitStatus.failure) }
@@ -84,6 +85,19 @@ struct ReadyMessage {
             return "{\(fields.joined(separator: ","))}\n"
         case .yaml: return lines.map { "\(Self.key($0.name)): \"\(Self.escaped($0.value))\"\n" }.joined()
         }
+    }
+
+    /// How other commands find services whose ports only this command line knows; nil when they find them anyway.
+    static func hint(_ system: ServerSystem) -> String? {
+        let commands = [ServiceName.ingest, .agents, .gateway].compactMap { name -> String? in
+            guard let port = name.address?.port.entry.name, let address = system.addresses[name],
+                case .flag? = try? system.configuration.setting(port).origin
+            else { return nil }
+            let scheme = name == .gateway ? "http" : "acp"
+            return "acp config set-service \(name.rawValue) --url \(scheme)://\(address)"
+        }
+        guard !commands.isEmpty else { return nil }
+        return "Other commands look at the usual ports. To point them here:\n  " + commands.joined(separator: "\n  ")
     }
 
     private static func key(_ name: String) -> String { name == "api key" ? "apiKey" : name }

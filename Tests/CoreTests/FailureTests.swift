@@ -26,7 +26,8 @@ import Testing
 }
 
 @Suite struct FailureTests {
-    @Test func anExceededSizeIs413AndAnExceededRate429() {
+    @Test func anExceededSizeIs413AFullDisk507AndAnExceededRate429() {
+        #expect(Failure(.resourceExhausted, reason: Failure.diskFull, "full").httpStatus == 507)
         #expect(Failure(.resourceExhausted, reason: Failure.tooLarge, "too big").httpStatus == 413)
         #expect(Failure(.resourceExhausted, "too fast").httpStatus == 429)
         #expect(Failure(.invalidArgument, reason: Failure.tooLarge, "odd").httpStatus == 400)

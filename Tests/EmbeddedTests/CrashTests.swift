@@ -70,7 +70,7 @@ struct CrashTests {
             return
         }
         #expect(attempts >= 2 && why.reason == "PROGRAM_UNUSABLE")
-        #expect(servers.health.postgres.pid != nil)
+        #expect(servers.health.postgres.pid != nil && servers.databaseOutage == nil)
         await servers.stop()
         #expect(scratch.processes.isEmpty)
     }

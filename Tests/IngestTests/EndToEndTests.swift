@@ -25,31 +25,6 @@ private func sharedFile(_ path: String) -> [UInt8]? {
     }
 }
 
-/// A PDF of one page with one line of text, as small as one can be.
-func tinyPDF(_ line: String) -> [UInt8] {
-    let content = "BT /F1 24 Tf 72 720 Td (\(line)) Tj ET"
-    let objects = [
-        "<< /Type /Catalog /Pages 2 0 R >>", "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources << /Font << /F1 5 0 R >> >> >>",
-        "<< /Length \(content.utf8.count) >>\nstream\n\(content)\nendstream",
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    ]
-    var text = "%PDF-1.4\n"
-    var offsets: [Int] = []
-    for (index, object) in objects.enumerated() {
-        offsets.append(text.utf8.count)
-        text += "\(index + 1) 0 obj\n\(object)\nendobj\n"
-    }
-    let start = text.utf8.count
-    text += "xref\n0 \(objects.count + 1)\n0000000000 65535 f \n"
-    for offset in offsets {
-        let digits = String(offset)
-        text += String(repeating: "0", count: 10 - digits.count) + digits + " 00000 n \n"
-    }
-    text += "trailer\n<< /Size \(objects.count + 1) /Root 1 0 R >>\nstartxref\n\(start)\n%%EOF\n"
-    return Array(text.utf8)
-}
-
 @Suite(.enabled(if: isExtractorBuilt, whyNot)) struct EndToEndTests {
     private func withWorkingSystem(_ body: (TestSystem) async throws -> Void) async throws {
         try await withSystem { system in

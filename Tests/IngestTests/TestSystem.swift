@@ -29,7 +29,7 @@ final class TestSystem: Sendable {
     }
 
     init(
-        database: Database, directory: String? = nil, redis: RedisClient? = nil,
+        database: Database, directory: String? = nil, redis: RedisClient? = nil, logger: Logger? = nil,
         adjust: (inout IngestConfiguration) -> Void = { _ in }
     ) async throws {
         self.database = database
@@ -40,10 +40,10 @@ final class TestSystem: Sendable {
         adjust(&configuration)
         let keyStore = KeyStore(database: database, pepper: try Pepper.loadOrCreate(path: directory + "/pepper"))
         let admin = try await keyStore.create(name: "admin-\(UUIDv7())", role: .admin)
-        var logger = Logger(label: "test")
-        logger.logLevel = .critical
+        var quiet = Logger(label: "test")
+        quiet.logLevel = .critical
         system = IngestSystem(
-            configuration: configuration, database: database, redis: redis, keys: keyStore, logger: logger)
+            configuration: configuration, database: database, redis: redis, keys: keyStore, logger: logger ?? quiet)
         var router = ServiceRouter()
         system.register(in: &router)
         var serverConfiguration = RPCServer.Configuration()

@@ -126,6 +126,17 @@ import Testing
         #expect(database.connectionCounts.open == 0)
     }
 
+    @Test func callersHearWhyTheServerIsAwayFromWhoeverKnows() async throws {
+        var configuration = Database.Configuration(url: "host=/nonexistent dbname=acp user=acp")
+        let why = Failure(.unavailable, reason: Failure.diskFull, "Its disk is full.", remedy: "Free space.")
+        configuration.outage = { why }
+        let database = Database(configuration)
+        #expect(await failure { try await database.ping() } == why)
+        configuration.outage = { nil }
+        let other = Database(configuration)
+        #expect(await failure { try await other.ping() }?.reason == DatabaseReason.unavailable)
+    }
+
     @Test func thePoolNeverOpensMoreThanItsLimit() async throws {
         try await withDatabase({ $0.poolMax = 3 }) { database in
             let pids = try await withThrowingTaskGroup(of: Int64.self) { group in

@@ -98,6 +98,22 @@ import Testing
         }
     }
 
+    @Test func theLeasesOfADeadWorkerAreEndedAndNobodyElses() async throws {
+        try await withQueue { queue, database in
+            let dead = try await enqueue(NewJob(kind: "k"), in: database)
+            let stale = try await queue.claim(owner: "w1", kinds: ["k"], limit: 1)[0].lease
+            let alive = try await enqueue(NewJob(kind: "k"), in: database)
+            _ = try await queue.claim(owner: "w2", kinds: ["k"], limit: 1)
+            try await queue.endLeases(of: "w1")
+            let swept = try await queue.sweep()
+            #expect(swept.requeued.map(\.id) == [dead])
+            #expect(try await queue.get(alive).state == .running)
+            _ = try await queue.claim(owner: "w1", kinds: ["k"], limit: 1)
+            let held = try await database.transaction { try JobQueue.completeMany([.succeeded(stale)], on: $0) }
+            #expect(held.isEmpty, "the one thought dead can store nothing")
+        }
+    }
+
     @Test func heartbeatsProlongTheLeaseAndStoreProgress() async throws {
         try await withQueue { queue, database in
             let id = try await enqueue(NewJob(kind: "k"), in: database)

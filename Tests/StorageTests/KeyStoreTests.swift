@@ -144,14 +144,50 @@ import Testing
         }
     }
 
+    @Test func aDatabaseKnowsThePepperOfItsKeys() async throws {
+        try await withDatabase { database in
+            let (first, second) = (try Self.makeDirectory(), try Self.makeDirectory())
+            defer { for directory in [first, second] { Self.remove(directory) } }
+            let made = try await KeyStore.open(database: database, pepperPath: "\(first)/pepper")
+                .create(name: "ada", role: .admin)
+            let again = try await KeyStore.open(database: database, pepperPath: "\(first)/pepper")
+            #expect(try await again.authenticate(made.key.text) == made.principal)
+
+            let missing = await failure {
+                _ = try await KeyStore.open(database: database, pepperPath: "\(second)/pepper")
+            }
+            #expect(missing?.reason == "PEPPER" && missing?.message.contains("is missing") == true)
+            #expect(access("\(second)/pepper", F_OK) != 0, "none is made up")
+            _ = try Pepper.loadOrCreate(path: "\(second)/pepper")
+            let other = await failure {
+                _ = try await KeyStore.open(database: database, pepperPath: "\(second)/pepper")
+            }
+            #expect(other?.reason == "PEPPER" && other?.message.contains("not the one") == true)
+
+            let anew = try await KeyStore.open(
+                database: database, pepperPath: "\(second)/pepper", mayReplace: true)
+            #expect(await failure { _ = try await anew.authenticate(made.key.text) }?.code == .unauthenticated)
+            let old = await failure {
+                _ = try await KeyStore.open(database: database, pepperPath: "\(first)/pepper")
+            }
+            #expect(old?.reason == "PEPPER", "the other one counts now")
+        }
+    }
+
     private func withTemporaryDirectory(_ body: (String) throws -> Void) throws {
+        let path = try Self.makeDirectory()
+        defer { Self.remove(path) }
+        try body(path)
+    }
+
+    private static func makeDirectory() throws -> String {
         var template = Array("/tmp/acp-pepper-XXXXXX".utf8CString)
         _ = try #require(mkdtemp(&template))
-        let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        defer {
-            unlink("\(path)/pepper")
-            rmdir(path)
-        }
-        try body(path)
+        return String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+
+    private static func remove(_ directory: String) {
+        unlink("\(directory)/pepper")
+        rmdir(directory)
     }
 }

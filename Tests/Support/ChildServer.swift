@@ -3,8 +3,8 @@ import Glibc
 
 /// A server that a test process starts and that never outlives it, however the process ends.
 ///
-/// A small shell stands between: it starts the server, waits for end of file on its standard input, whose other end only this process
-/// holds, then stops the server by its pid and removes the directory.
+/// A small shell stands between: it starts the server, takes orders on its standard input, whose other end only this process holds, and at
+/// its end of file stops the server by its pid and removes the directory.
 final class ChildServer: Sendable {
     /// Private to this server, removed with it; its path is short enough for a Unix socket.
     let directory: String
@@ -23,10 +23,13 @@ final class ChildServer: Sendable {
         let script = """
             cd "$0" || exit 1
             \(prepare.isEmpty ? "" : "\(user)\(prepare) >prepare.log 2>&1 || exit 1")
-            \(user)\(command) >server.log 2>&1 </dev/null &
-            child=$!
-            cat >/dev/null
             exec 2>/dev/null
+            begin() { \(user)\(command) >>server.log 2>&1 </dev/null & child=$!; }
+            begin
+            while read -r order; do
+                if [ "$order" = begin ]; then begin; else kill -"$order" $child; wait $child; fi
+                echo done >&0
+            done
             # Again and again: a server that is still starting has no handler yet and would miss it.
             tries=0
             while kill -\(stopSignal) $child; do
@@ -53,6 +56,19 @@ final class ChildServer: Sendable {
         close(lifeline)
         var status: Int32 = 0
         while waitpid(shell, &status, 0) < 0, errno == EINTR {}
+    }
+
+    /// Ends the server by `signal`, e.g. `INT`, and returns when it has ended; its directory stays.
+    func suspend(_ signal: String) throws { try order(signal) }
+
+    /// Starts the server again; it may take a moment until it answers.
+    func resume() throws { try order("begin") }
+
+    private func order(_ text: String) throws {
+        var answer = [UInt8](repeating: 0, count: 16)
+        guard write(lifeline, "\(text)\n", text.utf8.count + 1) == text.utf8.count + 1,
+            read(lifeline, &answer, answer.count) > 0
+        else { throw Failure(.unavailable, "the shell of a test server has ended") }
     }
 
     /// True while the shell, and so the server, has not ended.
@@ -129,8 +145,12 @@ final class ChildServer: Sendable {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK))
         posix_spawnattr_setpgroup(&attributes, 0)
+        // Threads of this process block signals; a shell that inherited that would never hear of its children's end.
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
         let words = arguments.map { strdup($0) } + [nil]
         defer { for word in words { free(word) } }
         var pid: pid_t = 0

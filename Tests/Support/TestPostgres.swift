@@ -38,11 +38,11 @@ public final class TestPostgres: Sendable {
                 \(binaries)/postgres -D data -k "$0" -c listen_addresses= -c max_connections=200 -c fsync=off \
                 -c synchronous_commit=off -c full_page_writes=off -c shared_buffers=32MB -c autovacuum=off
                 """, stopSignal: "QUIT")
-        let psql = "\(binaries)/pg_isready"
-        try server.waitUntilReady { (try? ChildServer.run([psql, "-q", "-h", directory])) != nil }
+        let (server, binaries) = (server, binaries)
+        try server.waitUntilReady { Self.answers(server, binaries) }
     }
 
-    /// The libpq connection string of a new, migrated, empty database.
+    /// The URL of a new, migrated, empty database.
     public func freshURL() async throws -> String {
         let name = "test_\(databases.add(1, ordering: .relaxed).newValue)"
         try await createDatabase(name, from: "acp_template")
@@ -56,10 +56,17 @@ public final class TestPostgres: Sendable {
         return Database(configuration)
     }
 
-    /// The libpq connection string of a new database without any schema.
+    /// The URL of a new database without any schema.
     public func emptyURL() async throws -> String {
         let name = "empty_\(databases.add(1, ordering: .relaxed).newValue)"
         try await createDatabase(name, from: "template0")
+        return url(database: name)
+    }
+
+    /// The URL of a new database that does not know what its text is encoded in.
+    public func unencodedURL() async throws -> String {
+        let name = "unencoded_\(databases.add(1, ordering: .relaxed).newValue)"
+        try await createDatabase(name, from: "template0", ["-E", "SQL_ASCII"])
         return url(database: name)
     }
 
@@ -72,14 +79,35 @@ public final class TestPostgres: Sendable {
         try await ChildServer.onThread { server.stop() }
     }
 
-    private func url(database: String) -> String { "host=\(server.directory) user=acp dbname=\(database)" }
+    /// Shuts the server down as an administrator does, until `resume`; only for one made with `start`.
+    public func suspend() async throws {
+        let server = server
+        try await ChildServer.onThread { try server.suspend("INT") }
+    }
+
+    /// Starts a suspended server again and returns when it answers.
+    public func resume() async throws {
+        let (server, binaries) = (server, binaries)
+        try await ChildServer.onThread {
+            try server.resume()
+            try server.waitUntilReady { Self.answers(server, binaries) }
+        }
+    }
+
+    private static func answers(_ server: ChildServer, _ binaries: String) -> Bool {
+        (try? ChildServer.run(["\(binaries)/pg_isready", "-q", "-h", server.directory])) != nil
+    }
+
+    /// A connection URI: what `acp` takes as `--database-url`.
+    private func url(database: String) -> String { "postgresql://acp@/\(database)?host=\(server.directory)" }
 
     private func configuration(database: String) -> Database.Configuration {
         Database.Configuration(url: url(database: database))
     }
 
-    private func createDatabase(_ name: String, from template: String) async throws {
-        let command = ["\(binaries)/createdb", "-h", server.directory, "-U", "acp", "-T", template, name]
+    private func createDatabase(_ name: String, from template: String, _ options: [String] = []) async throws {
+        let place = ["-h", server.directory, "-U", "acp", "-T", template]
+        let command = ["\(binaries)/createdb"] + place + options + [name]
         try await ChildServer.onThread { try ChildServer.run(command) }
     }
 

@@ -21,7 +21,7 @@ public final class TestRedis: Sendable {
         server = try ChildServer(
             directory: directory, runAs: user,
             command:
-                #"redis-server --port 0 --unixsocket "$0/redis.sock" --unixsocketperm 777 --save "" --appendonly no"#,
+                #"redis-server --port 0 --unixsocket "$0/redis.sock" --unixsocketperm 777 --save "" --appendonly no --databases 256"#,
             stopSignal: "KILL")
         try server.waitUntilReady { Self.canConnect("\(directory)/redis.sock") }
     }
@@ -33,6 +33,24 @@ public final class TestRedis: Sendable {
         let server = server
         try await ChildServer.onThread { server.stop() }
     }
+
+    /// Kills the server, until `resume`; only for one made with `start`.
+    public func suspend() async throws {
+        let server = server
+        try await ChildServer.onThread { try server.suspend("KILL") }
+    }
+
+    /// Starts a suspended server again, empty, and returns when it answers.
+    public func resume() async throws {
+        let server = server
+        try await ChildServer.onThread {
+            try server.resume()
+            try server.waitUntilReady { Self.canConnect("\(server.directory)/redis.sock") }
+        }
+    }
+
+    /// What `acp` takes as `--redis-url`.
+    public var url: String { "unix://\(server.directory)/redis.sock" }
 
     private static func canConnect(_ path: String) -> Bool {
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)

@@ -78,6 +78,7 @@ enum Problem {
         case 501: "Not implemented"
         case 503: "Service unavailable"
         case 504: "Deadline exceeded"
+        case 507: "Insufficient storage"
         default: code == .internalError || status >= 500 ? "Internal error" : "Refused"
         }
     }

@@ -44,6 +44,7 @@ async function call(path, body) {
   const response = await fetch(path, { method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body) });
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) {
+    if (response.status === 401 && !key) throw new Error("Enter an API key first: an administrator issues them.");
     const said = [answer.detail ?? `The gateway answered ${response.status}.`, answer.remedy].filter(Boolean).join(" ");
     throw new Error(answer.requestId ? `${said} (request ${answer.requestId})` : said);
   }
@@ -57,7 +58,9 @@ function status(text, isProblem = false) {
 }
 
 function place(item) {
-  const parts = [item.title || item.origin, ...(item.headingPath ?? [])];
+  // A document's title is often its first heading, too.
+  const headings = item.headingPath ?? [];
+  const parts = [item.title || item.origin, ...headings.slice(headings[0] === item.title ? 1 : 0)];
   if (item.page) parts.push(`page ${item.page}`);
   return parts.filter(Boolean).join(" › ");
 }
@@ -156,11 +159,15 @@ byId("key-form").addEventListener("submit", async (event) => {
   event.preventDefault();
   const key = byId("key").value.trim();
   byId("key").value = "";
+  const before = sessionStorage.getItem(keyName);
   if (key) sessionStorage.setItem(keyName, key);
   try {
     const me = await call("/v1/whoami");
     status(`Signed in as ${me.name} (${me.role}).`);
   } catch (error) {
+    // A key that does not work must not take the place of one that does.
+    if (before) sessionStorage.setItem(keyName, before);
+    else sessionStorage.removeItem(keyName);
     status(error.message, true);
   }
 });

@@ -20,10 +20,14 @@ public struct IngestConfiguration: Sendable {
     public var extractLimits = ExtractionLimits()
     /// Largest original accepted, in bytes.
     public var uploadBytesMax = Limits.uploadBytesMax
+    /// Free bytes on the volume of the data directory below which no document is taken in; 0 to take all. A worker waits below half of it.
+    public var freeBytesMin = 64 << 20
     /// Beginning of the Redis keys; systems that share a Redis need different ones.
     public var namespace = "acp"
     /// Names this process in the queue, e.g. host and process id.
     public var instance = "ingest-\(getpid())"
+    /// No other process has that name now: jobs that it seems to hold at the start were left by one that died.
+    public var isOnlyInstance = false
     /// Shown by GetStatus.
     public var version = ""
 
@@ -42,6 +46,7 @@ public final class IngestSystem: Sendable {
     private let queue: JobQueue
     private let follower: IndexFollower
     private let files = WorkThread()
+    private let space: FreeSpace
     private let wake: WakeCoalescer
     private let indexStream: String
     private let worker = Mutex<RunningWorker?>(nil)
@@ -63,6 +68,8 @@ public final class IngestSystem: Sendable {
         self.logger = logger
         queue = JobQueue(database: database, redis: redis, namespace: configuration.namespace)
         wake = WakeCoalescer(queue: queue)
+        space = FreeSpace(
+            directory: configuration.dataDirectory, reserveBytes: configuration.freeBytesMin, thread: files)
         indexStream = "\(configuration.namespace):index:changes"
         follower = IndexFollower(
             directory: configuration.dataDirectory + "/index", database: database, redis: redis?.address,
@@ -80,7 +87,7 @@ public final class IngestSystem: Sendable {
         let store = DocumentStore(database: database)
         let uploads = UploadService(
             store: store, thread: files, spoolDirectory: spoolDirectory, bytesMax: configuration.uploadBytesMax,
-            wake: wake)
+            space: space, wake: wake)
         IngestServer(
             uploads: uploads, store: store, texts: RevisionText(database: database), queue: queue, status: status
         ) { [self] in logGrew() }.register(in: &router)
@@ -109,10 +116,12 @@ public final class IngestSystem: Sendable {
             extractorFailure.withLock { $0 = Failure(wrapping: error) }
             throw error
         }
+        if configuration.isOnlyInstance { try await queue.endLeases(of: configuration.instance) }
         let worker = IngestWorker(
             .init(
                 database: database, queue: queue, pool: pool,
                 originals: OriginalReader(database: database, spoolDirectory: spoolDirectory, thread: files),
+                space: space,
                 owner: configuration.instance, slots: max(1, configuration.workers), logger: logger
             ) { [weak self] in self?.logGrew() })
         self.worker.withLock { $0 = RunningWorker(worker: worker, pool: pool) }

@@ -14,14 +14,19 @@ final class UploadService: Sendable {
     private let thread: WorkThread
     private let spoolDirectory: String
     private let bytesMax: Int
+    private let space: FreeSpace
     private let wake: WakeCoalescer
     private let uploads = Mutex(0)
 
-    init(store: DocumentStore, thread: WorkThread, spoolDirectory: String, bytesMax: Int, wake: WakeCoalescer) {
+    init(
+        store: DocumentStore, thread: WorkThread, spoolDirectory: String, bytesMax: Int, space: FreeSpace,
+        wake: WakeCoalescer
+    ) {
         self.store = store
         self.thread = thread
         self.spoolDirectory = spoolDirectory
         self.bytesMax = bytesMax
+        self.space = space
         self.wake = wake
     }
 
@@ -34,6 +39,7 @@ final class UploadService: Sendable {
             throw Failure.invalid(field: "start", "must be the first message of the stream")
         }
         let description = try UploadDescription(start, bytesMax: bytesMax)
+        try await space.checkUpload(of: description.sizeBytes ?? 0)
         var spool = UploadSpool(directory: spoolDirectory, thread: thread, bytesMax: bytesMax)
         var mediaType: MediaType?
         while let request = try await requests.next() {
@@ -74,6 +80,7 @@ final class UploadService: Sendable {
         try check.finish()
         try begin()
         defer { uploads.withLock { $0 -= 1 } }
+        try await space.checkUpload(of: bytes.count)
         let origin = request.origin.isEmpty ? "paste:" + hexString(ContentHash.of(bytes)) : request.origin
         let description = try UploadDescription(paste: request, origin: origin)
         var spool = UploadSpool(directory: spoolDirectory, thread: thread, bytesMax: bytesMax)

@@ -83,9 +83,7 @@ extension IngestWorker {
         ]
         if failure.code == .unknown || failure.code == .internalError { metadata["error"] = "\(error)" }
         do {
-            let transition = try await dependencies.database.transaction { connection in
-                try RevisionFailure.record(lease, failure, isRetryable: isRetryable, on: connection)
-            }
+            guard let transition = try await record(lease, failure, isRetryable) else { return false }
             await dependencies.queue.announce([transition])
             metadata["state"] = "\(transition.state.rawValue)"
             IngestMetrics.ended(transition.state == .queued ? "retried" : transition.state.rawValue, mediaType)
@@ -96,6 +94,23 @@ extension IngestWorker {
             dependencies.logger.warning("failure of a job was not recorded", metadata: metadata)
         }
         return true
+    }
+
+    /// Records a failure, again and again while the database is away: that is often the reason of the failure, and the job need not wait for
+    /// its lease to end once the database is back. Returns nil when the worker stops meanwhile.
+    private func record(_ lease: JobLease, _ failure: Failure, _ isRetryable: Bool) async throws -> JobTransition? {
+        var backoffMs = 100
+        while true {
+            do {
+                return try await dependencies.database.transaction { connection in
+                    try RevisionFailure.record(lease, failure, isRetryable: isRetryable, on: connection)
+                }
+            } catch let away as Failure where away.code == .unavailable && !ledger.isLost(lease.jobID) {
+                if ledger.isStopping { return nil }
+                try? await Task.sleep(for: .milliseconds(Int.random(in: backoffMs / 2...backoffMs)))
+                backoffMs = min(backoffMs * 2, Self.recordBackoffMsMax)
+            }
+        }
     }
 
     /// Whether trying again may help; false when the document itself is the reason.

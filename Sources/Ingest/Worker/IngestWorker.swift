@@ -15,7 +15,9 @@ final class IngestWorker: Sendable {
     /// How often stages are told, and how long a job runs before its stage is worth telling.
     private static let progress = Duration.milliseconds(500)
     private static let waitForWork = Duration.seconds(5)
+    private static let waitForSpace = Duration.seconds(1)
     private static let backoffMsMax = 5000
+    static let recordBackoffMsMax = 1000
 
     let dependencies: Dependencies
     let ledger = WorkLedger()
@@ -28,6 +30,7 @@ final class IngestWorker: Sendable {
         let queue: JobQueue
         let pool: ExtractorPool
         let originals: OriginalReader
+        let space: FreeSpace
         /// Names the worker in `explain`.
         let owner: String
         let slots: Int
@@ -78,7 +81,18 @@ final class IngestWorker: Sendable {
 
     private func claimJobs() async {
         var backoffMs = 100
+        var isHeldUp = false
         while !ledger.isStopping {
+            // A job that fails for want of space uses up its attempts; one that was not begun only waits.
+            guard await dependencies.space.allowsProcessing() else {
+                if !isHeldUp {
+                    dependencies.logger.warning("disk nearly full; no job is begun until there is space")
+                }
+                isHeldUp = true
+                try? await Task.sleep(for: Self.waitForSpace)
+                continue
+            }
+            isHeldUp = false
             let free = jobsMax - ledger.count
             // Claims cost round trips: few large ones.
             guard free * 2 >= jobsMax else {

@@ -11,8 +11,8 @@ public enum ConfigTable {
         ConfigKey.databaseURL.entry, ConfigKey.databasePoolMax.entry, ConfigKey.databaseAcquireTimeout.entry,
         ConfigKey.redisURL.entry,
         ConfigKey.ingestHost.entry, ConfigKey.ingestPort.entry, ConfigKey.ingestURL.entry,
-        ConfigKey.ingestUploadBytesMax.entry, ConfigKey.ingestBatchFilesMax.entry, ConfigKey.ingestWorkers.entry,
-        ConfigKey.ingestExtractorPath.entry,
+        ConfigKey.ingestUploadBytesMax.entry, ConfigKey.ingestFreeBytesMin.entry, ConfigKey.ingestBatchFilesMax.entry,
+        ConfigKey.ingestWorkers.entry, ConfigKey.ingestExtractorPath.entry,
         ConfigKey.agentsHost.entry, ConfigKey.agentsPort.entry, ConfigKey.agentsURL.entry,
         ConfigKey.gatewayHost.entry, ConfigKey.gatewayPort.entry, ConfigKey.gatewayURL.entry,
         ConfigKey.gatewayHeadersProfile.entry, ConfigKey.gatewayBodyBytesMax.entry,
@@ -151,6 +151,11 @@ extension ConfigKey where Value == Int {
     public static var ingestUploadBytesMax: Self {
         .bytes(
             "ingest.upload-bytes-max", 1...10_000_000_000, "100MB", "The largest original that is accepted.")
+    }
+    public static var ingestFreeBytesMin: Self {
+        .bytes(
+            "ingest.free-bytes-min", 0...1_000_000_000_000, "64MiB",
+            "Free space on the volume of the data directory below which no document is taken in; 0 turns this off.")
     }
     public static var ingestBatchFilesMax: Self {
         .integer("ingest.batch-files-max", 1...10_000, Limits.batchFilesMax, "Most files in one batch.")

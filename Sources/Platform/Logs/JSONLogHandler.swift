@@ -35,8 +35,9 @@ public struct JSONLogHandler: LogHandler {
 
 /// Starts logging for a process.
 public enum Logs {
-    /// Services whose label decides the `service` field and the file; `ingest.jobs` belongs to `ingest`.
-    public static let services: Set<String> = ["ingest", "agents", "gateway", "worker", "acp"]
+    /// Services whose label decides the `service` field and the file; `ingest.jobs` belongs to `ingest`. Labels such as `acp.storage` name what
+    /// every process has, and belong to whichever process it is.
+    public static let services: Set<String> = ["ingest", "agents", "gateway", "worker"]
 
     /// Makes this process log through `writer`. Call once, first thing, before any logger exists.
     /// - Parameter service: the service of loggers whose label names none, e.g. those of libraries.

@@ -1,4 +1,4 @@
-import Core
+public import Core
 import Glibc
 import Synchronization
 
@@ -131,6 +131,15 @@ public final class EmbeddedServers: Sendable {
             case .stopping: EmbeddedHealth(postgres: .stopping, redis: .stopping)
             }
         }
+    }
+
+    /// Why PostgreSQL is away, as a failure of the call that needed it; nil while it runs.
+    public var databaseOutage: Failure? {
+        guard case .down(var failure, _) = health.postgres else { return nil }
+        // Whatever ended it, it is started again until that works: callers may come back.
+        failure.code = .unavailable
+        failure.retryAfterMs = 1000
+        return failure
     }
 
     /// Who runs on `dataDirectory` now; nil when nobody does. Takes no lock itself, so that asking never makes a start fail.

@@ -28,6 +28,8 @@ struct ServerContext: Sendable {
 final class ServerSupervisor: Sendable {
     /// How often a living server's socket and log size are looked at.
     static let checkMs = 10_000
+    /// Longest wait before another try while the disk is full: somebody is most likely just making room.
+    static let diskFullDelayMsMax = 2000
 
     private let driver: any ServerDriver
     private let stopSignal: StopSignal
@@ -136,7 +138,8 @@ final class ServerSupervisor: Sendable {
             .unavailable, reason: "SERVER_DOWN", "\(driver.name) is down: \(cause).",
             remedy: "It is being started again; see \(driver.logPath).")
         while true {
-            let delayMs = backoff.delayMs(now: .now())
+            let isFull = failure.reason == Failure.diskFull
+            let delayMs = min(backoff.delayMs(now: .now()), isFull ? Self.diskFullDelayMsMax : .max)
             set(.down(failure, attempts: backoff.attempts))
             log("\(failure.message) Starting it again in \(delayMs) ms (attempt \(backoff.attempts)).")
             if waitForStop(milliseconds: delayMs) { return nil }

@@ -79,6 +79,18 @@ extension JobQueue {
             requeued: transitions.filter { $0.state == .queued }, dead: transitions.filter { $0.state == .dead })
     }
 
+    /// Ends the leases of a worker that is known to be dead, so that the next sweep takes its jobs back and nobody waits for them to end.
+    /// Should it live after all, its fencing tokens keep it from storing anything once the jobs are claimed again.
+    public func endLeases(of owner: String) async throws {
+        _ = try await database.run { connection in
+            try connection.execute(
+                """
+                UPDATE jobs SET lease_until = now()
+                WHERE state = 'running' AND lease_owner = $1 AND lease_until > now()
+                """, [.text(owner)])
+        }
+    }
+
     /// `sweep` in a transaction of its own, announced, with a wake-up when there is work; also publishes the queue's size.
     public func sweep() async throws -> JobSweep {
         let swept = try await database.transaction { try Self.sweep(on: $0) }

@@ -1,4 +1,5 @@
 internal import Core
+internal import Crypto
 internal import Glibc
 
 /// The secret that is mixed into every stored key, so that a stolen database alone does not let anyone test guesses.
@@ -8,6 +9,8 @@ public struct Pepper: Sendable {
     let bytes: [UInt8]
 
     init(bytes: [UInt8]) { self.bytes = bytes }
+
+    var key: SymmetricKey { SymmetricKey(data: bytes) }
 
     /// Reads the pepper from the file at `path`, or makes it there (32 random bytes, mode 0600) when it does not exist.
     ///
@@ -20,7 +23,8 @@ public struct Pepper: Sendable {
         return pepper
     }
 
-    private static func load(path: String) throws -> Pepper? {
+    /// Reads the pepper from the file at `path`; nil when there is no such file. Throws as `loadOrCreate` does.
+    static func load(path: String) throws -> Pepper? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
         guard descriptor >= 0 else {
             if errno == ENOENT { return nil }

@@ -30,7 +30,9 @@ final class ConnectionHandle: @unchecked Sendable {
         }
         guard let raw else { throw Failure.databaseUnavailable("out of memory.") }
         let handle = ConnectionHandle(raw)
-        guard PQstatus(raw) == CONNECTION_OK else { throw Failure.databaseUnavailable(handle.errorMessage) }
+        guard PQstatus(raw) == CONNECTION_OK else {
+            throw configuration.outage?() ?? .databaseUnavailable(handle.errorMessage)
+        }
         // libpq would print notices to standard error, which is not ours to write to.
         PQsetNoticeProcessor(raw, { _, _ in }, nil)
         try handle.checkServer()

@@ -1,4 +1,4 @@
-internal import Core
+public import Core
 
 /// PostgreSQL as the rest of the system sees it: a pool of connections, each with its own thread.
 ///
@@ -23,6 +23,8 @@ public final class Database: Sendable {
         public var connectTimeoutSeconds = 5
         /// Shown in PostgreSQL's activity view.
         public var applicationName = "acp"
+        /// Why the server is away, when whoever runs it knows; callers are told this instead of how connecting failed.
+        public var outage: (@Sendable () -> Failure?)?
 
         public init(url: String) { self.url = url }
     }

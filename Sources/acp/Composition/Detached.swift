@@ -11,6 +11,8 @@ enum Detached {
     private static let outputBytesMax = 1 << 20
     /// Ends what the process says when it is ready: without it, the end of its output is its end.
     fileprivate static let readyMark: UInt8 = 0
+    /// Between what goes to standard output and what to standard error.
+    fileprivate static let hintMark: UInt8 = 1
 
     /// Starts the process, passes on what it prints, and returns when it is ready.
     /// - Throws: `EndCommand` with the status with which it ended instead.
@@ -33,7 +35,9 @@ enum Detached {
             throw EndCommand(status)
         }
         said.removeLast()
-        StandardOutput.write(String(decoding: said, as: UTF8.self))
+        let parts = said.split(separator: hintMark, maxSplits: 1, omittingEmptySubsequences: false)
+        StandardOutput.write(String(decoding: parts.first ?? [], as: UTF8.self))
+        if let hint = parts.dropFirst().first, !hint.isEmpty { console.note(String(decoding: hint, as: UTF8.self)) }
         console.note("Running in the background as process \(pid); stop it with `acp down`.")
     }
 
@@ -129,8 +133,9 @@ enum Detached {
             close(file)
         }
 
-        func ready(_ text: String) {
-            let bytes = Array(text.utf8) + [Detached.readyMark]
+        /// - Parameter hint: for standard error of the process that waits.
+        func ready(_ text: String, hint: String?) {
+            let bytes = Array(text.utf8) + [Detached.hintMark] + Array((hint ?? "").utf8) + [Detached.readyMark]
             // Less than a pipe holds; if nobody waits any more, nobody needs it.
             _ = write(descriptor, bytes, bytes.count)
             close(descriptor)

@@ -2,6 +2,7 @@ internal import CLI
 internal import CProcess
 internal import Core
 internal import Glibc
+internal import Storage
 
 /// Facts about this and other processes.
 enum ProcessIdentity {
@@ -18,6 +19,14 @@ enum ProcessIdentity {
     static func extractor() throws -> String {
         let own = try executable()
         return (own.lastIndex(of: "/").map { String(own[...$0]) } ?? "./") + "acp-extract"
+    }
+
+    /// Names whichever process runs on a data directory of this machine, the next one like the one before; at most 255 bytes.
+    static func instance(of dataDirectory: String) -> String {
+        var name = [CChar](repeating: 0, count: 65)
+        gethostname(&name, name.count - 1)
+        let host = String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return "\(host):" + hexString(ContentHash.of(Array(dataDirectory.utf8)).prefix(8))
     }
 
     /// Start time of a process in clock ticks since boot, field 22 of its stat file; nil when there is no such process.

@@ -53,9 +53,10 @@ struct ServerOptions: ParsableArguments {
         flags["gateway.port"] = gatewayPort.map(String.init)
         let configuration = try options.loadConfiguration(extra: flags)
         guard portOffset != 0 else { return configuration }
+        // Port 0 means any free port, with an offset too.
         for (name, key) in [
             ("ingest.port", ConfigKey.ingestPort), ("agents.port", .agentsPort), ("gateway.port", .gatewayPort),
-        ] where flags[name] == nil {
+        ] where flags[name] == nil && configuration[key] != 0 {
             flags[name] = String(configuration[key] + portOffset)
         }
         return try options.loadConfiguration(extra: flags)

@@ -1,6 +1,7 @@
 internal import Agents
 internal import Core
 internal import Gateway
+internal import Glibc
 internal import Ingest
 internal import Logging
 internal import Platform
@@ -19,13 +20,31 @@ extension ServerSystem {
 
     func makeIngest() throws -> IngestSystem {
         var settings = IngestConfiguration(dataDirectory: configuration[.dataDirectory])
-        settings.extractorPath = try configuration[.ingestExtractorPath] ?? ProcessIdentity.extractor()
+        if services.contains(.worker) { settings.extractorPath = try Self.extractor(configuration) }
         settings.workers = configuration[.ingestWorkers]
         settings.uploadBytesMax = configuration[.ingestUploadBytesMax]
+        settings.freeBytesMin = configuration[.ingestFreeBytesMin]
         settings.version = BuildInformation.version
+        if ownsDataDirectory {
+            // Whoever holds the directory's lock is the only one with this name.
+            settings.instance = ProcessIdentity.instance(of: configuration[.dataDirectory])
+            settings.isOnlyInstance = true
+        }
         return IngestSystem(
             configuration: settings, database: made { $0.database }, redis: made { $0.redis }, keys: made { $0.keys },
-            logger: Logger(label: "ingest"))
+            logger: Logger(label: services.contains(.ingest) ? "ingest" : "worker"))
+    }
+
+    /// The parser program's path.
+    /// - Throws: FAILED_PRECONDITION when it cannot be run.
+    static func extractor(_ configuration: Configuration) throws -> String {
+        let path = try configuration[.ingestExtractorPath] ?? ProcessIdentity.extractor()
+        guard access(path, X_OK) == 0 else {
+            throw Failure(
+                .failedPrecondition, reason: "EXTRACTOR_NOT_FOUND", "The parser program \(path) is missing.",
+                remedy: "Install acp-extract beside acp, or set ingest.extractor-path.")
+        }
+        return path
     }
 
     // MARK: Ports

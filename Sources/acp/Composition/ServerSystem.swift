@@ -118,22 +118,32 @@ final class ServerSystem: Sendable {
     }
 
     private func startStorage() async throws {
-        let (databaseURL, redisURL) = parts.withLock { ($0.databaseURL, $0.redisURL) }
+        let (databaseURL, redisURL, embedded) = parts.withLock { ($0.databaseURL, $0.redisURL, $0.embedded) }
         guard let databaseURL else { throw Self.missing("PostgreSQL", "--database-url", "database.url") }
-        guard let redisURL else { throw Self.missing("Redis", "--redis-url", "redis.url") }
+        // Only documents and their jobs need it.
+        let needsRedis = services != [.agents]
+        guard redisURL != nil || !needsRedis else { throw Self.missing("Redis", "--redis-url", "redis.url") }
         var settings = Database.Configuration(url: databaseURL)
         settings.poolMax = configuration[.databasePoolMax]
         settings.acquireTimeoutMs = Int(configuration[.databaseAcquireTimeout].wholeNanoseconds / 1_000_000)
+        settings.outage = { embedded?.databaseOutage }
         let database = Database(settings)
-        let redis = try RedisClient(RedisClient.Configuration(address: RedisAddress(url: redisURL)))
+        let redis = try needsRedis ? redisURL.map { try RedisClient(.init(address: RedisAddress(url: $0))) } : nil
         parts.withLock { parts in
             parts.database = database
             parts.redis = redis
         }
-        try await Migrator.migrate(database)
+        do {
+            try await Migrator.migrate(database)
+        } catch let failure as Failure where failure.code == .unavailable && configuration[.databaseURL] != nil {
+            // Later it is waited for; a process that never reached it has most likely been told the wrong address.
+            var failure = failure
+            failure.remedy = "Start PostgreSQL, or correct --database-url (database.url), then start this again."
+            throw failure
+        }
         try DataDirectoryHold.make(configuration[.dataDirectory])
-        let pepper = try Pepper.loadOrCreate(path: "\(configuration[.dataDirectory])/pepper")
-        let keys = KeyStore(database: database, pepper: pepper)
+        let keys = try await KeyStore.open(
+            database: database, pepperPath: "\(configuration[.dataDirectory])/pepper", mayReplace: makesAnotherKey)
         parts.withLock { $0.keys = keys }
         // One process of a system makes the first key: the one that also has the keys' service.
         guard services.contains(.ingest) else { return }

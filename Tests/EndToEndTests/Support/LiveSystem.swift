@@ -1,12 +1,14 @@
 import Foundation
 import Glibc
 
-/// `acp up` on a data directory and ports of its own.
+/// `acp up`, or the `acp serve` processes of a test, on a data directory and ports of its own.
 final class LiveSystem: @unchecked Sendable {
     let directory: String
     let ports: (ingest: Int, agents: Int, gateway: Int)
     private var extra: [String: String]
     private(set) var server: Child?
+    /// The processes of `serve`, in the order of their start.
+    private(set) var services: [Child] = []
     /// The administrator's key; from the first start.
     private(set) var key = ""
 
@@ -27,6 +29,8 @@ final class LiveSystem: @unchecked Sendable {
 
     /// Stops what runs and removes the directory.
     func remove() async {
+        for service in services { service.signal(SIGTERM) }
+        for service in services { _ = try? await service.wait(seconds: 15) }
         if let server, !server.hasEnded {
             let family = ProcessTable.descendants(of: server.pid)
             server.signal(SIGTERM)
@@ -34,11 +38,20 @@ final class LiveSystem: @unchecked Sendable {
             for process in family where ProcessTable.isAlive(process.pid) { kill(process.pid, SIGKILL) }
         }
         killLeftServers()
+        SmallDisk.unmount(data)
         try? FileManager.default.removeItem(atPath: directory)
     }
 
     /// Servers that outlived an `acp` that was killed, known by the files of their own directory.
     private func killLeftServers() {
+        // First the one that would start them again: a detached `acp up`, which the lock names.
+        let lock = FileManager.default.contents(atPath: "\(data)/acp.lock") ?? Data()
+        if let owner = String(decoding: lock, as: UTF8.self).split(separator: "\n").first.flatMap({ pid_t($0) }),
+            let program = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(owner)/exe"),
+            program == URL(fileURLWithPath: Programs.acp).resolvingSymlinksInPath().path
+        {
+            kill(owner, SIGKILL)
+        }
         if let pid = postmaster { kill(pid, SIGQUIT) }
         for entry in (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? [] {
             guard let pid = pid_t(entry),
@@ -66,13 +79,29 @@ final class LiveSystem: @unchecked Sendable {
     }
 
     /// Starts `acp up` and waits until it says that it is ready.
-    func start(seconds: Double = 60) async throws {
-        let child = try Child(Programs.acp, ["up"], environment: environment, directory: "\(directory)/out")
+    func start(_ options: String..., environment: [String: String] = [:], seconds: Double = 60) async throws {
+        let child = try start(["up"] + options, environment: environment)
         server = child
-        let ready = try await eventually(seconds: seconds) { child.hasEnded || child.output.contains("\ndata ") }
+        try await waitUntilReady(child, "up", seconds: seconds)
+    }
+
+    /// Starts `acp serve NAME` for each name and waits until all say that they are ready.
+    func serve(_ names: String..., options: [String] = [], seconds: Double = 60) async throws {
+        let started = try names.map { try start(["serve", $0] + options) }
+        services += started
+        for (name, child) in zip(names, started) {
+            try await waitUntilReady(child, "serve \(name)", seconds: seconds)
+        }
+    }
+
+    private func waitUntilReady(_ child: Child, _ what: String, seconds: Double) async throws {
+        // `data` is the last line that is always printed, the key's line comes with it in the same write.
+        let ready = try await eventually(seconds: seconds) {
+            child.hasEnded || "\n\(child.output)".contains("\ndata ")
+        }
         guard ready, !child.hasEnded else {
             child.signal(SIGKILL)
-            throw Problem("acp up was not ready within \(seconds) s: \(child.output) \(child.errors)")
+            throw Problem("acp \(what) was not ready within \(seconds) s: \(child.output) \(child.errors)")
         }
         if let line = child.output.split(separator: "\n").first(where: { $0.hasPrefix("api key") }) {
             key = String(line.split(separator: " ").last ?? "")
@@ -96,18 +125,26 @@ final class LiveSystem: @unchecked Sendable {
 
     /// Writes a file below the test's directory and returns its path.
     @discardableResult
-    func write(_ name: String, _ text: String) throws -> String {
+    func write(_ name: String, _ text: String) throws -> String { try write(name, Array(text.utf8)) }
+
+    @discardableResult
+    func write(_ name: String, _ bytes: [UInt8]) throws -> String {
         let path = "\(directory)/\(name)"
         try FileManager.default.createDirectory(
             atPath: (path as NSString).deletingLastPathComponent, withIntermediateDirectories: true)
-        try Data(text.utf8).write(to: URL(fileURLWithPath: path))
+        try Data(bytes).write(to: URL(fileURLWithPath: path))
         return path
     }
 
-    /// Asks a path of the gateway; `curl` exits with 0 for every HTTP status.
-    func curl(_ path: String, _ arguments: String...) async throws -> (status: Int, body: String) {
+    /// Asks a path of the gateway, or of another port; `curl` exits with 0 for every HTTP status.
+    func curl(_ path: String, _ arguments: String..., port: Int? = nil) async throws -> (status: Int, body: String) {
+        try await curl(path, arguments, port: port)
+    }
+
+    func curl(_ path: String, _ arguments: [String], port: Int? = nil) async throws -> (status: Int, body: String) {
+        let address = "http://127.0.0.1:\(port ?? ports.gateway)\(path)"
         let child = try Child(
-            "/usr/bin/curl", ["-sS", "--max-time", "20", "-w", "\n%{http_code}"] + arguments + [gateway + path],
+            "/usr/bin/curl", ["-sS", "--max-time", "20", "-w", "\n%{http_code}"] + arguments + [address],
             environment: ["PATH": "/usr/bin:/bin"], directory: "\(directory)/out")
         let ended = try await child.wait(seconds: 30)
         guard ended.status == 0 else { throw Problem("curl failed: \(ended.errors)") }
@@ -130,9 +167,17 @@ final class LiveSystem: @unchecked Sendable {
         }
     }
 
+    /// For curl: who asks.
+    var bearer: String { "Authorization: Bearer \(key)" }
+
     private static func freePort() throws -> Int {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }
+        return try bindLoopback(descriptor)
+    }
+
+    /// Binds a socket to a free port of the loopback address and returns it.
+    static func bindLoopback(_ descriptor: Int32) throws -> Int {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_addr.s_addr = inet_addr("127.0.0.1")

@@ -64,8 +64,16 @@ final class Child: @unchecked Sendable {
         var argv: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) } + [nil]
         var envp: [UnsafeMutablePointer<CChar>?] = environment.map { strdup("\($0.key)=\($0.value)") } + [nil]
         defer { for pointer in argv + envp { free(pointer) } }
+        // Threads of this process block signals, a terminal's shell does not.
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+        var none = sigset_t()
+        sigemptyset(&none)
+        posix_spawnattr_setsigmask(&attributes, &none)
         var child: pid_t = 0
-        let code = posix_spawn(&child, program, &actions, nil, &argv, &envp)
+        let code = posix_spawn(&child, program, &actions, &attributes, &argv, &envp)
         guard code == 0 else { throw Problem("\(program) could not be started: \(String(cString: strerror(code)))") }
         pid = child
     }
