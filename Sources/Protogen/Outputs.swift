@@ -20,6 +20,7 @@ enum Outputs {
         files += SupportSource.files
         files += CatalogueEmitter(schema: schema, messages: schema.messages).files()
         files += CatalogueEmitter.umbrella(all)
+        files += DescriptorEmitter(schema: all).files()
         files.append(OpenAPIEmitter(schema, types).file())
         return files
     }
