@@ -19,7 +19,8 @@ enum ReservedNames {
     private static let runtime: Set<String> = [
         "ByteBuffer", "ByteSpan", "CConvertible", "CallContext", "CallOptions", "Catalogue", "Codec", "DecodeLimits",
         "DescriptorPool", "DescriptorSet", "Failure", "Limits", "MapKey", "MessageCatalogue", "Metadata",
-        "MethodDescriptor", "MonotonicTime", "PackArena", "Principal", "Proto", "RPCClient", "RPCServer", "RequestReader",
+        "MethodDescriptor", "MonotonicTime", "PackArena", "Principal", "Proto", "RPCClient", "RPCServer",
+        "RequestReader",
         "RequestWriter", "ResponseReader", "ResponseWriter",
         "Role", "ServerContext", "ServiceRouter", "StatusCode", "TraceContext", "UUIDv7", "WallTime", "WireMessage",
     ]

@@ -89,6 +89,13 @@ import Testing
         }
     }
 
+    @Test func aMessageThatComesInPartsIsMerged() throws {
+        let parts: [UInt8] = [0x22, 2, 0x18, 3] + [0x22, 2, 0x20, 5] + [0x42, 3, 0x0A, 1, 0x61] + [0x42, 2, 0x12, 0]
+        #expect(
+            try Self.pool().text(parts, "test.v1.Choice")
+                == #"{"scalars":{"c":3,"d":"5"},"tree":{"name":"a","branches":[{}]}}"#)
+    }
+
     @Test func listsAreReadPackedOrNot() throws {
         let pool = try Self.pool()
         #expect(try pool.text([0x18, 1, 0x18, 2, 0x1A, 2, 3, 4], "test.v1.Lists") == #"{"c":[1,2,3,4]}"#)

@@ -24,7 +24,7 @@ struct ProtoReader {
     mutating func read(_ bytes: [UInt8]) throws -> Proto.File {
         do {
             return try bytes.withUnsafeBytes { raw in
-                try Codec.unpack(raw, acp_file_descriptor_type(), .standard) {
+                try Codec.unpack(raw, acp_descriptor_google_protobuf_FileDescriptorProto(), .standard) {
                     try file($0.assumingMemoryBound(to: Google__Protobuf__FileDescriptorProto.self).pointee)
                 }
             }

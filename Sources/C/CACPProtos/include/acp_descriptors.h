@@ -11,6 +11,7 @@
 #include "acp/v1/reflection.pb-c.h"
 #include "acp/v1/search.pb-c.h"
 #include "acp/wire/v1/wire.pb-c.h"
+#include "google/protobuf/descriptor.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 
 static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_AskRequest(void) {
@@ -343,4 +344,8 @@ static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_wire
 
 static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_google_protobuf_Timestamp(void) {
     return &google__protobuf__timestamp__descriptor;
+}
+
+static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_google_protobuf_FileDescriptorProto(void) {
+    return &google__protobuf__file_descriptor_proto__descriptor;
 }

@@ -1,8 +1,6 @@
 // What Swift needs around protobuf-c: an arena with a hard budget, and a scan of untrusted bytes before they are unpacked.
 #pragma once
 
-#include "google/protobuf/descriptor.pb-c.h"
-
 #include <protobuf-c/protobuf-c.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -54,8 +52,3 @@ acp_scan_result acp_scan(const ProtobufCMessageDescriptor *descriptor, const uin
 uint32_t acp_crc32c(const void *bytes, size_t count);
 // The same without the processor's instruction; for machines that lack it, and for the test that compares the two.
 uint32_t acp_crc32c_by_table(const void *bytes, size_t count);
-
-// How a proto file describes itself. No Swift is generated for it, so it is not among acp_descriptors.h.
-static inline const ProtobufCMessageDescriptor *acp_file_descriptor_type(void) {
-    return &google__protobuf__file_descriptor_proto__descriptor;
-}
