@@ -79,9 +79,13 @@ struct RpcTestServer {
     static func kinds(_ router: inout ServiceRouter, _ files: [[UInt8]]) throws {
         let pool = try DescriptorPool(files: files)
         func method(_ name: String) throws -> MethodDescriptor {
-            var method = try pool.method("test.v1.Kinds.\(name)")
-            method.access = .open
-            return method
+            // As a client sees it, but open to all.
+            let method = try pool.method("test.v1.Kinds.\(name)")
+            return MethodDescriptor(
+                path: method.path, service: method.service, name: method.name, requestType: method.requestType,
+                responseType: method.responseType, clientStreaming: method.clientStreaming,
+                serverStreaming: method.serverStreaming, access: .open, idempotent: false, uploadStartField: "",
+                uploadDataField: "", httpRules: [])
         }
         router.unary(try method("Echo")) { (note: RawMessage, context) in
             var metadata = Metadata()

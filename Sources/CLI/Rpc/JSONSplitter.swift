@@ -5,7 +5,9 @@ internal import Core
 struct JSONSplitter {
     private let valueBytesMax: Int
     private var buffer: [UInt8] = []
-    /// Bytes of the buffer that have been looked at.
+    /// Where the value begins that is next.
+    private var start = 0
+    /// Up to where the buffer has been looked at.
     private var scanned = 0
     private var depth = 0
     private var isInString = false
@@ -13,7 +15,12 @@ struct JSONSplitter {
 
     init(valueBytesMax: Int = 8 << 20) { self.valueBytesMax = valueBytesMax }
 
-    mutating func add(_ bytes: [UInt8]) { buffer += bytes }
+    mutating func add(_ bytes: [UInt8]) {
+        buffer.removeFirst(start)
+        scanned -= start
+        start = 0
+        buffer += bytes
+    }
 
     /// The next value that is complete; nil when more bytes are needed.
     /// - Throws: `Failure` RESOURCE_EXHAUSTED `TOO_LARGE`.
@@ -34,15 +41,12 @@ struct JSONSplitter {
             }
             switch byte {
             case 0x20, 0x0A, 0x0D, 0x09:
-                if depth == 0 {
-                    if scanned > 0 { return cut() }
-                    dropSpace()
-                    continue
-                }
+                if depth == 0, scanned > start { return cut() }
                 scanned += 1
+                if depth == 0 { start = scanned }
             case UInt8(ascii: "\""), UInt8(ascii: "{"), UInt8(ascii: "["):
                 // A word such as `null` ends where something else begins.
-                if depth == 0, scanned > 0 { return cut() }
+                if depth == 0, scanned > start { return cut() }
                 scanned += 1
                 if byte == UInt8(ascii: "\"") { isInString = true } else { depth += 1 }
             case UInt8(ascii: "}"), UInt8(ascii: "]"):
@@ -55,7 +59,7 @@ struct JSONSplitter {
             default: scanned += 1
             }
         }
-        guard buffer.count <= valueBytesMax else {
+        guard buffer.count - start <= valueBytesMax else {
             throw Failure(
                 .resourceExhausted, reason: Failure.tooLarge,
                 "A JSON value of the input is larger than \(valueBytesMax) bytes.")
@@ -63,21 +67,14 @@ struct JSONSplitter {
         return nil
     }
 
-    /// What is left when nothing follows: a last word, or a value that is cut short; nil for nothing.
+    /// What is left when nothing follows and `next` has nothing more: a last word, or a value that is cut short; nil for nothing.
     mutating func rest() -> [UInt8]? {
-        dropSpace()
         scanned = buffer.count
-        return buffer.isEmpty ? nil : cut()
+        return scanned > start ? cut() : nil
     }
 
     private mutating func cut() -> [UInt8] {
-        let value = Array(buffer[..<scanned])
-        buffer.removeFirst(scanned)
-        scanned = 0
-        return value
-    }
-
-    private mutating func dropSpace() {
-        buffer.removeFirst(buffer.prefix { [0x20, 0x0A, 0x0D, 0x09].contains($0) }.count)
+        defer { start = scanned }
+        return Array(buffer[start..<scanned])
     }
 }

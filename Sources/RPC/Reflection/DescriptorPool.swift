@@ -129,9 +129,15 @@ public final class DescriptorPool: Sendable {
     func schema(_ type: String) throws -> MessageSchema {
         try prepared.withLock { prepared in
             if let known = prepared.schemas[type] { return known }
+            if let refused = prepared.refused[type] { throw refused }
             var compiler = SchemaCompiler(pool: self, known: prepared.schemas)
-            let made = try compiler.compile(type)
-            prepared.add(made, compiler.memory)
+            do {
+                let made = try compiler.compile(type)
+                prepared.add(made, compiler.memory)
+            } catch let failure as Failure {
+                prepared.refused[type] = failure
+                throw failure
+            }
             guard let schema = prepared.schemas[type] else { preconditionFailure("the type asked for is compiled") }
             return schema
         }
@@ -141,6 +147,8 @@ public final class DescriptorPool: Sendable {
 /// Types that are ready for use, and the memory that their C descriptors are in.
 private struct PreparedTypes: ~Copyable {
     private(set) var schemas: [String: MessageSchema] = [:]
+    /// Types that cannot be used, and why: it is found out once.
+    var refused: [String: Failure] = [:]
     private var memory: [DescriptorMemory] = []
 
     mutating func add(_ made: [String: MessageSchema], _ descriptors: DescriptorMemory) {

@@ -144,16 +144,12 @@ private struct ProtoWriter {
     }
 
     mutating func block(_ head: String, _ body: (inout ProtoWriter) -> Void) {
-        let before = text.utf8.count
+        var inner = ProtoWriter()
+        inner.depth = depth + 1
+        body(&inner)
+        guard !inner.text.isEmpty else { return line(head + " {}") }
         line(head + " {")
-        let opened = text.utf8.count
-        depth += 1
-        body(&self)
-        depth -= 1
-        guard text.utf8.count > opened else {
-            text = String(decoding: text.utf8.prefix(before), as: UTF8.self)
-            return line(head + " {}")
-        }
+        text += inner.text
         line("}")
     }
 }

@@ -5,7 +5,7 @@ public struct ReflectionSource: Sendable {
     private let client: ReflectionClient
     private let timeout: Duration
     private let limits: DescriptorPool.Limits
-    private static let servicesMax = 1000
+    private static let pagesMax = 1000
 
     /// - Parameter timeout: for all answers to one question together.
     public init(
@@ -21,13 +21,17 @@ public struct ReflectionSource: Sendable {
     public func services() async throws -> [ReflectedService] {
         let deadline = MonotonicTime.now().advanced(by: timeout)
         var services: [ReflectedService] = []
+        var names = 0
+        var pages = 0
         var request = ListServicesRequest()
         repeat {
             let response = try await ask(deadline) { try await client.listServices(request, options: $0) }
             services += response.services
-            try checkProgress(
-                from: request.pageToken, to: response.nextPageToken, isEmpty: response.services.isEmpty,
-                count: services.count, max: Self.servicesMax)
+            names += response.services.reduce(0) { $0 + 1 + $1.methods.count }
+            guard names <= limits.namesMax else {
+                throw ProtoReader.bad("it lists more than \(limits.namesMax) methods")
+            }
+            try turn(&pages, from: request.pageToken, to: response.nextPageToken, isEmpty: response.services.isEmpty)
             request.pageToken = response.nextPageToken
         } while !request.pageToken.isEmpty
         return services.sorted { $0.name < $1.name }
@@ -39,17 +43,16 @@ public struct ReflectionSource: Sendable {
         let deadline = MonotonicTime.now().advanced(by: timeout)
         var files: [[UInt8]] = []
         var bytes = 0
+        var pages = 0
         var request = GetFileDescriptorsRequest(query: .symbol(symbol))
         repeat {
             let response = try await ask(deadline) { try await client.getFileDescriptors(request, options: $0) }
             files += response.files
             bytes += response.files.reduce(0) { $0 + $1.count }
-            guard bytes <= limits.bytesMax else {
-                throw ProtoReader.bad("its files are larger than \(limits.bytesMax) bytes")
+            guard files.count <= limits.filesMax, bytes <= limits.bytesMax else {
+                throw ProtoReader.bad("it has more than \(limits.filesMax) files or \(limits.bytesMax) bytes of them")
             }
-            try checkProgress(
-                from: request.pageToken, to: response.nextPageToken, isEmpty: response.files.isEmpty,
-                count: files.count, max: limits.filesMax)
+            try turn(&pages, from: request.pageToken, to: response.nextPageToken, isEmpty: response.files.isEmpty)
             request.pageToken = response.nextPageToken
         } while !request.pageToken.isEmpty
         let pool = try DescriptorPool(files: files, limits: limits)
@@ -74,8 +77,10 @@ public struct ReflectionSource: Sendable {
     }
 
     /// A server that pages for ever must not be followed for ever.
-    private func checkProgress(from token: String, to next: String, isEmpty: Bool, count: Int, max: Int) throws {
-        guard count <= max else { throw ProtoReader.bad("it names more than \(max) things") }
-        guard next.isEmpty || (!isEmpty && next != token) else { throw ProtoReader.bad("its pages do not end") }
+    private func turn(_ pages: inout Int, from token: String, to next: String, isEmpty: Bool) throws {
+        pages += 1
+        guard next.isEmpty || (!isEmpty && next != token && pages < Self.pagesMax) else {
+            throw ProtoReader.bad("its pages do not end")
+        }
     }
 }
