@@ -120,6 +120,7 @@ let package = Package(
             name: "ProtogenTests", dependencies: ["Protogen"], exclude: ["Fixtures"], swiftSettings: strict),
         tests("RPCTests", ["Core", "RPC", log] + nio),
         tests("RPCJSONTests", ["Core", "RPC"] + nio),
+        tests("ReflectionTests", ["Core", "RPC", "CACPProtos"] + nio),
         tests("StorageTests", ["Core", "Storage", "TestSupport"]),
         tests("EmbeddedTests", ["Core", "Storage", "CPQ"]),
         tests("SearchTests", ["Core", "Search"]),

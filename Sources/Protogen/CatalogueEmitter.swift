@@ -1,6 +1,8 @@
 /// Tables over everything that was generated, and what protobuf-c's descriptors need on the C side.
 struct CatalogueEmitter {
     let schema: Schema
+    /// With the files that no Swift is generated for.
+    let all: Schema
     /// Messages that exist in Swift, and their map entries.
     let messages: [Message]
 
@@ -56,12 +58,14 @@ struct CatalogueEmitter {
         writer.line("// Swift may copy a C constant that it reads; its address is only reliable when C takes it.")
         writer.line("#pragma once")
         writer.line()
-        let files = schema.files.filter { file in
+        // Reflection reads how files describe themselves from C structs.
+        let messages = messages + all.messages.filter { $0.fullName == "google.protobuf.FileDescriptorProto" }
+        let files = all.files.filter { file in
             file.messages.flatMap(\.withNested).contains { message in
                 messages.contains { $0.fullName == message.fullName }
             }
         }
-        for file in files { writer.line("#include \"\(cHeader(file))\"") }
+        for file in files.sorted(by: { $0.name < $1.name }) { writer.line("#include \"\(cHeader(file))\"") }
         for message in messages {
             writer.line()
             writer.line(

@@ -18,8 +18,9 @@ enum Outputs {
             files += ServiceEmitter(types: types).files(file)
         }
         files += SupportSource.files
-        files += CatalogueEmitter(schema: schema, messages: schema.messages).files()
+        files += CatalogueEmitter(schema: schema, all: all, messages: schema.messages).files()
         files += CatalogueEmitter.umbrella(all)
+        files += DescriptorEmitter(schema: all).files()
         files.append(OpenAPIEmitter(schema, types).file())
         return files
     }

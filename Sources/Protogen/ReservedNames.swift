@@ -18,8 +18,10 @@ enum ReservedNames {
     /// Types of Core and of the hand-written part of RPC.
     private static let runtime: Set<String> = [
         "ByteBuffer", "ByteSpan", "CConvertible", "CallContext", "CallOptions", "Catalogue", "Codec", "DecodeLimits",
-        "Failure", "Limits", "MapKey", "MessageCatalogue", "Metadata", "MethodDescriptor", "MonotonicTime", "PackArena",
-        "Principal", "RPCClient", "RPCServer", "RequestReader", "RequestWriter", "ResponseReader", "ResponseWriter",
+        "DescriptorPool", "DescriptorSet", "Failure", "Limits", "MapKey", "MessageCatalogue", "Metadata",
+        "MethodDescriptor", "MonotonicTime", "PackArena", "Principal", "Proto", "RPCClient", "RPCServer",
+        "RequestReader",
+        "RequestWriter", "ResponseReader", "ResponseWriter",
         "Role", "ServerContext", "ServiceRouter", "StatusCode", "TraceContext", "UUIDv7", "WallTime", "WireMessage",
     ]
 }

@@ -24,6 +24,8 @@ struct ProtoFile {
     var syntax: String
     /// Declares options for other proto files: read by the generator, of no use at run time.
     var declaresOptions: Bool
+    /// Its FileDescriptorProto, for reflection: serialized, with the source locations that carry comments.
+    var descriptor: [UInt8]
     var messages: [Message]
     var enums: [Enumeration]
     var services: [Service]

@@ -16,7 +16,7 @@ enum SchemaReader {
 }
 
 /// The elements of a repeated message field of protobuf-c.
-private func items<T>(_ base: UnsafeMutablePointer<UnsafeMutablePointer<T>?>?, _ count: Int) -> [UnsafeMutablePointer<
+func items<T>(_ base: UnsafeMutablePointer<UnsafeMutablePointer<T>?>?, _ count: Int) -> [UnsafeMutablePointer<
     T
 >] {
     UnsafeBufferPointer(start: base, count: base == nil ? 0 : count).compactMap { $0 }
@@ -57,6 +57,7 @@ private struct FileReader {
             name: name, package: package, syntax: text(file.pointee.syntax),
             declaresOptions: items(file.pointee.`extension`, file.pointee.n_extension)
                 .contains { text($0.pointee.extendee).hasPrefix(".google.protobuf.") },
+            descriptor: DescriptorPacking.pack(file, keepsComments: !package.hasPrefix("google.")),
             messages: items(file.pointee.message_type, file.pointee.n_message_type).enumerated()
                 .map { message($1, in: package, path: [4, Int32($0)]) },
             enums: items(file.pointee.enum_type, file.pointee.n_enum_type).enumerated()

@@ -8,7 +8,7 @@ import Testing
 @testable import CLI
 
 /// The client commands by themselves, with no service anywhere.
-private struct Root: ParsableCommand {
+struct Root: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "acp", subcommands: ClientCommands.all)
 }
 
@@ -41,6 +41,7 @@ private struct Root: ParsableCommand {
         ["ingest", "documents", "--help"], ["ingest", "delete", "--help"], ["cite", "verify", "--help"],
         ["config", "show", "--help"], ["config", "set-service", "--help"], ["config", "validate", "--help"],
         ["keys", "create", "--help"], ["keys", "list", "--help"], ["keys", "revoke", "--help"], ["status", "--help"],
+        ["rpc", "--help"], ["rpc", "list", "--help"], ["rpc", "describe", "--help"], ["rpc", "call", "--help"],
     ])
     func everyHelpPageEndsWithZeroAndHasAnExample(_ arguments: [String]) async throws {
         var current: any ParsableCommand.Type = Root.self

@@ -109,6 +109,34 @@ struct MainJobTests {
         }
     }
 
+    @Test func methodsAreCalledByWhatServersSayOfThemselves() async throws {
+        try await withSystem { system in
+            try await system.start()
+            let list = try await system.acp("rpc", "list", "-o", "json")
+            let services = (list.json["services"] as? [[String: Any]] ?? []).compactMap { $0["name"] as? String }
+            #expect(Set(services).isSuperset(of: ["acp.v1.Ingest", "acp.v1.Answers", "acp.v1.Reflection"]))
+            let shown = try await system.acp("rpc", "describe", "GetJob")
+            #expect(shown.output.contains(#"option (google.api.http) = {get: "/v1/jobs/{id}"};"#), "\(shown.output)")
+
+            let text = Data("# Alpha\n\nThe alpha release ships on Monday.\n".utf8).base64EncodedString()
+            let upload = try await system.acp(
+                "rpc", "call", "Ingest/UploadDocument", "-d", "-",
+                input: #"{"start":{"origin":"alpha.md"}} {"data":"\#(text)"}"#)
+            #expect(upload.status == 0, "\(upload.errors)")
+            let job = try #require((upload.json["job"] as? [String: Any])?["id"] as? String)
+            let watch = try await system.acp("rpc", "call", "WatchJob", "-d", #"{"id":"\#(job)"}"#)
+            #expect(watch.status == 0 && watch.output.contains(#""state":"SUCCEEDED""#), "\(watch.output)")
+
+            let key = try await system.acp("rpc", "call", "CreateKey", "-d", #"{"name":"reader","role":"viewer"}"#)
+            let viewer = try #require(key.json["secret"] as? String)
+            #expect(try await system.acp("rpc", "call", "ListKeys", environment: ["ACP_API_KEY": viewer]).status == 4)
+            let overHTTP = try await system.curl("/v1/reflection/services")
+            #expect(overHTTP.status == 200 && overHTTP.body.contains("acp.v1.Answers"), "\(overHTTP.body)")
+            let gateway = try await system.acp("rpc", "call", "acp.v1.Health/Check", "--server", "gateway")
+            #expect(gateway.status == 0 && gateway.output.contains("SERVING"), "\(gateway.errors)")
+        }
+    }
+
     @Test func badInputIsNamedAndNothingIsHalfStored() async throws {
         try await withSystem(settings: ["ACP_INGEST_UPLOAD_BYTES_MAX": "20000"]) { system in
             #expect(try await system.acp("search", "anything").status == 6, "nothing runs yet")

@@ -4,9 +4,12 @@ internal import Synchronization
 /// Standard output: results and nothing else.
 public enum StandardOutput {
     static let isTerminal = isatty(1) == 1
+    /// Takes what a command of this task writes instead of descriptor 1.
+    @TaskLocal static var sink: (@Sendable (String) -> Void)?
 
     /// Writes all of `text`. Ends the process when nobody reads it any more or it cannot be stored: a result cut short must not look complete.
     public static func write(_ text: String) {
+        if let sink { return sink(text) }
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { Glibc.write(1, $0.baseAddress, $0.count) }
@@ -26,6 +29,8 @@ public enum StandardOutput {
 public struct Console: Sendable {
     static let isTerminal = isatty(2) == 1
     private static let progressIsShown = Atomic<Bool>(false)
+    /// Takes what a command of this task writes instead of descriptor 2.
+    @TaskLocal static var sink: (@Sendable (String) -> Void)?
 
     /// Messages that are not errors are left out.
     public let isQuiet: Bool
@@ -59,6 +64,7 @@ public struct Console: Sendable {
     }
 
     private static func writeRaw(_ text: String) {
+        if let sink { return sink(text) }
         var bytes = Array(text.utf8)[...]
         while !bytes.isEmpty {
             let count = bytes.withUnsafeBytes { Glibc.write(2, $0.baseAddress, $0.count) }
@@ -104,6 +110,12 @@ enum Terminal {
         }
         if line.last == " " { line.removeLast() }
         return line
+    }
+
+    /// Text of several lines from elsewhere, its line breaks and indentation kept.
+    static func lines(_ text: String) -> String {
+        String(
+            String.UnicodeScalarView(text.unicodeScalars.map { $0 == "\n" || !isHarmful($0) ? $0 : "\u{FFFD}" }))
     }
 
     /// C0 and C1 controls and direction marks.

@@ -59,6 +59,6 @@ public enum CommandRunner {
 public enum ClientCommands {
     public static let all: [any ParsableCommand.Type] = [
         StatusCommand.self, IngestCommand.self, SearchCommand.self, AskCommand.self, CiteCommand.self,
-        ConfigCommand.self, KeysCommand.self,
+        ConfigCommand.self, KeysCommand.self, RpcCommand.self,
     ]
 }

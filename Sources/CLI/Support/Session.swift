@@ -15,7 +15,8 @@ struct Session: Sendable {
     private final class Connections: Sendable {
         struct State {
             var runtime: RPCRuntime?
-            var clients: [Service: RPCClient] = [:]
+            /// By address.
+            var clients: [String: RPCClient] = [:]
             /// For errors: the last service that a client was asked for.
             var last = ""
         }
@@ -100,19 +101,35 @@ struct Session: Sendable {
     /// A client of `service`; it connects at its first call.
     /// - Throws: `Failure` when the address cannot be used.
     func client(_ service: Service) throws -> RPCClient {
-        let address = configuration[service.key]
-        let endpoint = try Self.endpoint(address, of: service, configuration)
+        try client(
+            configuration[service.key], setting: service.key.entry.name, name: service.rawValue,
+            called: service == .gateway ? "the gateway" : "the \(service.rawValue) service")
+    }
+
+    /// A client of the server that `--server` names: a service of the settings, or an address.
+    /// - Throws: `UsageProblem` for a name that is neither, `Failure` when the address cannot be used.
+    func client(at server: String) throws -> RPCClient {
+        if let service = Service(rawValue: server) { return try client(service) }
+        guard server.contains(":") else {
+            let names = Service.allCases.map(\.rawValue).joined(separator: ", ")
+            throw UsageProblem("--server takes \(names) or an address such as acp://127.0.0.1:8000, not \(server).")
+        }
+        return try client(server, setting: "--server", name: "server", called: "the server")
+    }
+
+    private func client(_ address: String, setting: String, name: String, called: String) throws -> RPCClient {
+        let endpoint = try Self.endpoint(address, setting: setting, configuration)
         return connections.state.withLock { state in
-            state.last = "\(service.rawValue) at \(endpoint.description)"
-            if let client = state.clients[service] { return client }
+            state.last = "\(name) at \(endpoint.description)"
+            if let client = state.clients[address] { return client }
             let runtime = state.runtime ?? RPCRuntime(threads: 1)
             state.runtime = runtime
             var settings = RPCClient.Configuration()
-            settings.serviceName = service == .gateway ? "the gateway" : "the \(service.rawValue) service"
+            settings.serviceName = called
             settings.limits.frameBytesMax = configuration[.rpcFrameBytesMax]
             settings.limits.messageBytesMax = configuration[.rpcMessageBytesMax]
             let client = RPCClient(runtime: runtime, endpoint: endpoint, configuration: settings)
-            state.clients[service] = client
+            state.clients[address] = client
             return client
         }
     }
@@ -124,7 +141,7 @@ struct Session: Sendable {
 
     /// The address of a service. The API key goes there unencrypted, so it has to be this machine unless that is allowed.
     private static func endpoint(
-        _ address: String, of service: Service, _ configuration: Configuration
+        _ address: String, setting: String, _ configuration: Configuration
     ) throws -> Endpoint {
         let endpoint = try Endpoint(address)
         guard case .tcp(let host, _) = endpoint, !configuration[.rpcInsecureAllow] else { return endpoint }
@@ -132,7 +149,7 @@ struct Session: Sendable {
         guard isLoopback else {
             throw Failure(
                 .failedPrecondition, reason: "INSECURE_ADDRESS",
-                "\(service.key.entry.name) is \(host), which is not this machine, and the API key would travel unencrypted.",
+                "\(setting) is \(host), which is not this machine, and the API key would travel unencrypted.",
                 remedy:
                     "Use a tunnel to a loopback address, or set rpc.insecure-allow = true if the network is trusted.")
         }

@@ -10,6 +10,7 @@ public enum Catalogue {
         HealthMethods.all,
         IngestMethods.all,
         KeysMethods.all,
+        ReflectionMethods.all,
         SearchMethods.all
     ].flatMap { $0 }
 }
@@ -96,6 +97,12 @@ enum MessageCatalogue {
         "acp.v1.RevokeKeyRequest": acp_descriptor_acp_v1_RevokeKeyRequest(),
         "acp.v1.WhoAmIRequest": acp_descriptor_acp_v1_WhoAmIRequest(),
         "acp.v1.WhoAmIResponse": acp_descriptor_acp_v1_WhoAmIResponse(),
+        "acp.v1.ListServicesRequest": acp_descriptor_acp_v1_ListServicesRequest(),
+        "acp.v1.ListServicesResponse": acp_descriptor_acp_v1_ListServicesResponse(),
+        "acp.v1.ReflectedService": acp_descriptor_acp_v1_ReflectedService(),
+        "acp.v1.ReflectedMethod": acp_descriptor_acp_v1_ReflectedMethod(),
+        "acp.v1.GetFileDescriptorsRequest": acp_descriptor_acp_v1_GetFileDescriptorsRequest(),
+        "acp.v1.GetFileDescriptorsResponse": acp_descriptor_acp_v1_GetFileDescriptorsResponse(),
         "acp.v1.SearchRequest": acp_descriptor_acp_v1_SearchRequest(),
         "acp.v1.SearchRequest.FilterEntry": acp_descriptor_acp_v1_SearchRequest_FilterEntry(),
         "acp.v1.SearchResponse": acp_descriptor_acp_v1_SearchResponse(),

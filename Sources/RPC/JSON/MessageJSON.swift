@@ -40,8 +40,11 @@ public enum MessageJSON {
     /// - Parameter type: full name such as `acp.v1.SearchResponse`.
     /// - Throws: `Failure` INVALID_ARGUMENT for bytes that are not the message, INTERNAL for a type that no proto file has or a value that JSON cannot say.
     public static func encode(_ bytes: ByteBuffer, type: String, options: Options = Options()) throws -> [UInt8] {
-        let schema = try self.schema(type)
-        return try unpacked(bytes, schema, options) { encoder, base throws(JSONProblem) in
+        try encode(bytes, schema(type), options: options)
+    }
+
+    static func encode(_ bytes: ByteBuffer, _ schema: MessageSchema, options: Options) throws -> [UInt8] {
+        try unpacked(bytes, schema, options) { encoder, base throws(JSONProblem) in
             // A time alone is text.
             if schema.typeName == "google.protobuf.Timestamp" {
                 try encoder.timestamp(schema, base)
@@ -96,8 +99,11 @@ public enum MessageJSON {
     public static func decode(
         _ json: UnsafeRawBufferPointer, type: String, limits: Limits = Limits()
     ) throws -> ByteBuffer {
-        let schema = try self.schema(type)
-        return try build(schema, limits, "The JSON") { arena, base throws(JSONProblem) in
+        try decode(json, schema(type), limits: limits)
+    }
+
+    static func decode(_ json: UnsafeRawBufferPointer, _ schema: MessageSchema, limits: Limits) throws -> ByteBuffer {
+        try build(schema, limits, "The JSON") { arena, base throws(JSONProblem) in
             try read(json, bodyField: "*", schema, base, arena, limits)
         }
     }

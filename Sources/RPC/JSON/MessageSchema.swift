@@ -2,11 +2,14 @@ internal import CACPProtos
 internal import CProtobufC
 internal import Synchronization
 
-/// A message type as the JSON codec needs it: protobuf-c's descriptor with JSON names added. Immutable; made once per type.
+/// A message type as the JSON codec needs it: protobuf-c's descriptor with JSON names added. Made once per type, and immutable from when
+/// others see it.
 final class MessageSchema: @unchecked Sendable {
     let typeName: String
     let descriptor: UnsafePointer<ProtobufCMessageDescriptor>
-    let fields: [FieldSchema]
+    /// Stands for one pair of a map field.
+    let isMapEntry: Bool
+    private(set) var fields: [FieldSchema] = []
     /// Names of the fields in the order of their numbers, for messages.
     var fieldList: String { fields.map(\.jsonName).joined(separator: ", ") }
 
@@ -30,10 +33,21 @@ final class MessageSchema: @unchecked Sendable {
     private init(_ descriptor: UnsafePointer<ProtobufCMessageDescriptor>) {
         self.descriptor = descriptor
         typeName = String(cString: descriptor.pointee.name)
+        isMapEntry = MessageCatalogue.mapEntryTypes.contains(typeName)
         fields = (0..<Int(descriptor.pointee.n_fields)).map {
             FieldSchema(descriptor.pointee.fields + $0, index: $0)
         }
     }
+
+    /// A type known at run time only. It may lead to itself, so its fields come when its relatives exist (`complete`).
+    init(described descriptor: UnsafePointer<ProtobufCMessageDescriptor>, isMapEntry: Bool) {
+        self.descriptor = descriptor
+        typeName = String(cString: descriptor.pointee.name)
+        self.isMapEntry = isMapEntry
+    }
+
+    /// Gives a type made by `init(described:)` its fields, before anyone else sees it; or takes them away, after everyone has.
+    func complete(_ fields: [FieldSchema]) { self.fields = fields }
 
     /// The field with this proto or JSON name.
     func field(_ name: UnsafeBufferPointer<UInt8>) -> FieldSchema? {
@@ -80,28 +94,42 @@ final class FieldSchema: @unchecked Sendable {
     private let nameBytes: [UInt8]
     private let jsonNameBytes: [UInt8]
 
-    fileprivate init(_ field: UnsafePointer<ProtobufCFieldDescriptor>, index: Int) {
+    /// - Parameters:
+    ///   - jsonName: nil for protoc's rule.
+    ///   - schema: of the message that a descriptor is of.
+    init(
+        _ field: UnsafePointer<ProtobufCFieldDescriptor>, index: Int, jsonName: String? = nil,
+        schema: (UnsafePointer<ProtobufCMessageDescriptor>) -> MessageSchema = MessageSchema.of
+    ) {
         let c = field.pointee
         self.index = index
         number = c.id
         name = String(cString: c.name)
-        jsonName = Self.jsonName(of: name)
+        self.jsonName = jsonName ?? Self.jsonName(of: name)
         nameBytes = Array(name.utf8)
-        jsonNameBytes = Array(jsonName.utf8)
-        label = Array("\"\(jsonName)\":".utf8)
+        jsonNameBytes = Array(self.jsonName.utf8)
+        label = Self.label(self.jsonName)
         isRepeated = c.label == PROTOBUF_C_LABEL_REPEATED
         isOneof = c.flags & UInt32(PROTOBUF_C_FIELD_FLAG_ONEOF.rawValue) != 0
         offset = Int(c.offset)
         quantifierOffset = Int(c.quantifier_offset)
-        kind = Self.kind(c)
+        kind = Self.kind(c, schema)
         if case .message(let schema) = kind {
-            isMap = isRepeated && MessageCatalogue.mapEntryTypes.contains(schema.typeName)
+            isMap = isRepeated && schema.isMapEntry
         } else {
             isMap = false
         }
     }
 
-    private static func kind(_ c: ProtobufCFieldDescriptor) -> Kind {
+    private static func label(_ jsonName: String) -> [UInt8] {
+        var label: [UInt8] = []
+        JSONString.append(jsonName, to: &label)
+        return label + [UInt8(ascii: ":")]
+    }
+
+    private static func kind(
+        _ c: ProtobufCFieldDescriptor, _ schema: (UnsafePointer<ProtobufCMessageDescriptor>) -> MessageSchema
+    ) -> Kind {
         switch c.type {
         case PROTOBUF_C_TYPE_INT32, PROTOBUF_C_TYPE_SINT32, PROTOBUF_C_TYPE_SFIXED32: return .int32
         case PROTOBUF_C_TYPE_INT64, PROTOBUF_C_TYPE_SINT64, PROTOBUF_C_TYPE_SFIXED64: return .int64
@@ -115,13 +143,13 @@ final class FieldSchema: @unchecked Sendable {
         case PROTOBUF_C_TYPE_ENUM:
             return .enumeration(c.descriptor.assumingMemoryBound(to: ProtobufCEnumDescriptor.self))
         default:
-            let schema = MessageSchema.of(c.descriptor.assumingMemoryBound(to: ProtobufCMessageDescriptor.self))
+            let schema = schema(c.descriptor.assumingMemoryBound(to: ProtobufCMessageDescriptor.self))
             return schema.typeName == "google.protobuf.Timestamp" ? .timestamp(schema) : .message(schema)
         }
     }
 
     /// protoc's rule: underscores go, and the letter after one is upper case.
-    private static func jsonName(of name: String) -> String {
+    static func jsonName(of name: String) -> String {
         var result = ""
         var upper = false
         for scalar in name.unicodeScalars {
@@ -179,8 +207,16 @@ struct MessageArena {
 
     /// A struct with every field at its default.
     func message(_ schema: MessageSchema) throws(JSONProblem) -> UnsafeMutableRawPointer {
-        let memory = try take(schema.descriptor.pointee.sizeof_message)
-        schema.descriptor.pointee.message_init(memory.assumingMemoryBound(to: ProtobufCMessage.self))
+        let size = schema.descriptor.pointee.sizeof_message
+        let memory = try take(size)
+        let header = memory.assumingMemoryBound(to: ProtobufCMessage.self)
+        if let initialize = schema.descriptor.pointee.message_init {
+            initialize(header)
+        } else {
+            // A type known at run time only: every default is zero.
+            memory.initializeMemory(as: UInt8.self, repeating: 0, count: size)
+            header.pointee.descriptor = schema.descriptor
+        }
         return memory
     }
 

@@ -89,9 +89,10 @@ extension ServerSystem {
         let health = HealthRegistry(service: "gateway")
         health.register(Self.upstream("ingest", ingest))
         health.register(Self.upstream("agents", agents))
-        // `GET /v1/health` asks the gateway about itself, which looks at the services behind it.
+        // `GET /v1/health` asks the gateway about itself, which looks at the services behind it; `GET /v1/reflection/…` tells of them all.
         var own = ServiceRouter()
         OperatorRoutes.healthServer(health, services: []).register(in: &own)
+        ReflectionServer(methods: Catalogue.methods).register(in: &own)
         let ownClient = RPCClient(
             runtime: runtime, endpoint: .inProcess(RPCServer(runtime: runtime, router: own)))
         parts.withLock { $0.clients.append(ownClient) }
@@ -104,7 +105,7 @@ extension ServerSystem {
             clients: [
                 "acp.v1.Ingest": ingest, "acp.v1.Search": ingest, "acp.v1.Keys": ingest, "acp.v1.Answers": agents,
                 // Through the gateway the ingest port is looked into; every port answers for itself.
-                "acp.v1.Health": ownClient, "acp.v1.Debug": ingest,
+                "acp.v1.Health": ownClient, "acp.v1.Debug": ingest, "acp.v1.Reflection": ownClient,
             ],
             operatorRoutes: OperatorRoutes.all(health), logger: Logger(label: "gateway"))
         parts.withLock { $0.gateway = gateway }

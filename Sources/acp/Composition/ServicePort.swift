@@ -40,6 +40,7 @@ struct ServicePort: Sendable {
         OperatorRoutes.healthServer(health, services: services).register(in: &router)
         let debug = DebugServer()
         debug.register(in: &router)
+        ReflectionServer.add(to: &router)
         var settings = RPCServer.Configuration()
         settings.limits.frameBytesMax = configuration[.rpcFrameBytesMax]
         settings.limits.messageBytesMax = configuration[.rpcMessageBytesMax]

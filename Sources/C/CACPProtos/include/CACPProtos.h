@@ -8,6 +8,7 @@
 #include "acp/v1/ingest.pb-c.h"
 #include "acp/v1/keys.pb-c.h"
 #include "acp/v1/options.pb-c.h"
+#include "acp/v1/reflection.pb-c.h"
 #include "acp/v1/search.pb-c.h"
 #include "acp/wire/v1/wire.pb-c.h"
 #include "google/api/annotations.pb-c.h"

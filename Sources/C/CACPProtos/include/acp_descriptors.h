@@ -8,8 +8,10 @@
 #include "acp/v1/health.pb-c.h"
 #include "acp/v1/ingest.pb-c.h"
 #include "acp/v1/keys.pb-c.h"
+#include "acp/v1/reflection.pb-c.h"
 #include "acp/v1/search.pb-c.h"
 #include "acp/wire/v1/wire.pb-c.h"
+#include "google/protobuf/descriptor.pb-c.h"
 #include "google/protobuf/timestamp.pb-c.h"
 
 static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_AskRequest(void) {
@@ -264,6 +266,30 @@ static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_W
     return &acp__v1__who_am_iresponse__descriptor;
 }
 
+static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_ListServicesRequest(void) {
+    return &acp__v1__list_services_request__descriptor;
+}
+
+static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_ListServicesResponse(void) {
+    return &acp__v1__list_services_response__descriptor;
+}
+
+static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_ReflectedService(void) {
+    return &acp__v1__reflected_service__descriptor;
+}
+
+static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_ReflectedMethod(void) {
+    return &acp__v1__reflected_method__descriptor;
+}
+
+static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_GetFileDescriptorsRequest(void) {
+    return &acp__v1__get_file_descriptors_request__descriptor;
+}
+
+static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_GetFileDescriptorsResponse(void) {
+    return &acp__v1__get_file_descriptors_response__descriptor;
+}
+
 static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_v1_SearchRequest(void) {
     return &acp__v1__search_request__descriptor;
 }
@@ -318,4 +344,8 @@ static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_wire
 
 static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_google_protobuf_Timestamp(void) {
     return &google__protobuf__timestamp__descriptor;
+}
+
+static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_google_protobuf_FileDescriptorProto(void) {
+    return &google__protobuf__file_descriptor_proto__descriptor;
 }
