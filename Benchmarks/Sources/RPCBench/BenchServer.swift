@@ -34,7 +34,7 @@ enum BenchServer {
         var configuration = RPCServer.Configuration()
         var logger = Logger(label: "bench")
         logger.logLevel = .info
-        configuration.interceptors = [CallObserver(service: "bench", logger: logger)]
+        configuration.observer = CallObserver(service: "bench", logger: logger)
         let server = RPCServer(runtime: runtime, router: router(), configuration: configuration)
         let address = try await server.start(host: "127.0.0.1", port: 0)
         print(address.port ?? 0)
