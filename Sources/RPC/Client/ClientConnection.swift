@@ -49,6 +49,9 @@ final class ClientConnection: Connection, @unchecked Sendable {
         }
         switch type {
         case .headers:
+            guard !stream.hasAnswer else {
+                throw ProtocolViolation("HEADERS of stream \(stream.id) came twice or after a message")
+            }
             let metadata = try? frame.withMeta(in: buffer) {
                 try WireHeaders.decode($0, limits: .standard).checkedMetadata()
             }
