@@ -114,11 +114,16 @@ let package = Package(
 
         // Real PostgreSQL and Redis for tests.
         .target(name: "TestSupport", dependencies: ["Core", "Storage"], path: "Tests/Support", swiftSettings: strict),
+        // Generated from the proto files of tests.
+        .target(name: "CTestProtos", dependencies: ["CACPProtos", "CProtobufC"], path: "Tests/Protos/CTestProtos"),
+        .target(
+            name: "TestProtos", dependencies: ["Core", "RPC", "CTestProtos", "CProtobufC", nio[0]],
+            path: "Tests/Protos/TestProtos", swiftSettings: strict),
         tests("StyleTests", []),
         tests("CoreTests", ["Core"]),
         .testTarget(
             name: "ProtogenTests", dependencies: ["Protogen"], exclude: ["Fixtures"], swiftSettings: strict),
-        tests("RPCTests", ["Core", "RPC", log] + nio),
+        tests("RPCTests", ["Core", "RPC", "TestProtos", log] + nio),
         tests("RPCJSONTests", ["Core", "RPC"] + nio),
         tests("ReflectionTests", ["Core", "RPC", "CACPProtos"] + nio),
         tests("StorageTests", ["Core", "Storage", "TestSupport"]),

@@ -1,12 +1,14 @@
-internal import CACPProtos
+package import CACPProtos
 internal import CProtobufC
 internal import Core
-internal import NIOCore
+package import NIOCore
 
 /// The only place where C message structs come to life: everything is scanned first, and lives in the thread's arena for one closure.
-enum Codec {
+///
+/// `package`, because code generated from the proto files of tests stands in a target of theirs.
+package enum Codec {
     /// Unpacks `bytes` and hands the C struct to `body`; it is gone when `body` returns.
-    static func unpack<M>(
+    package static func unpack<M>(
         _ bytes: UnsafeRawBufferPointer, _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>,
         _ limits: DecodeLimits, _ body: (UnsafeMutableRawPointer) throws -> M
     ) throws -> M {
@@ -48,7 +50,7 @@ enum Codec {
     }
 
     /// Lets `build` fill a C struct in the thread's arena and appends it, packed, to `buffer`.
-    static func pack(into buffer: inout ByteBuffer, _ build: (PackArena) -> UnsafeMutableRawPointer) {
+    package static func pack(into buffer: inout ByteBuffer, _ build: (PackArena) -> UnsafeMutableRawPointer) {
         guard let arena = acp_arena_of_thread() else { preconditionFailure("no memory for the first arena block") }
         let mark = acp_arena_save(arena)
         defer { acp_arena_release(arena, mark) }
@@ -87,11 +89,11 @@ enum Codec {
 }
 
 /// Where generated code puts C structs while a message is packed. Valid only inside `Codec.pack`.
-struct PackArena {
+package struct PackArena {
     fileprivate let arena: OpaquePointer
 
     /// Uninitialised memory for `count` values.
-    func allocate<T>(_ type: T.Type, count: Int = 1) -> UnsafeMutablePointer<T> {
+    package func allocate<T>(_ type: T.Type, count: Int = 1) -> UnsafeMutablePointer<T> {
         guard let memory = acp_arena_take(arena, MemoryLayout<T>.stride * count) else {
             preconditionFailure("out of memory while packing a message")
         }
@@ -99,7 +101,7 @@ struct PackArena {
     }
 
     /// A NUL-terminated copy. Text is cut at a NUL by design of C strings; decoding refuses such text, so ours never holds one.
-    func string(_ string: String) -> UnsafeMutablePointer<CChar> {
+    package func string(_ string: String) -> UnsafeMutablePointer<CChar> {
         var string = string
         return string.withUTF8 { utf8 in
             let copy = allocate(CChar.self, count: utf8.count + 1)
@@ -110,7 +112,7 @@ struct PackArena {
         }
     }
 
-    func bytes(_ bytes: [UInt8]) -> ProtobufCBinaryData {
+    package func bytes(_ bytes: [UInt8]) -> ProtobufCBinaryData {
         guard !bytes.isEmpty else { return ProtobufCBinaryData(len: 0, data: nil) }
         let copy = allocate(UInt8.self, count: bytes.count)
         bytes.withUnsafeBufferPointer { copy.update(from: $0.baseAddress!, count: bytes.count) }
@@ -121,12 +123,12 @@ struct PackArena {
 private nonisolated(unsafe) let emptyBytes = UnsafeMutablePointer<UInt8>.allocate(capacity: 1)
 
 /// The text of a C string that `Codec.unpack` has scanned.
-func swiftString(_ pointer: UnsafeMutablePointer<CChar>?) -> String {
+package func swiftString(_ pointer: UnsafeMutablePointer<CChar>?) -> String {
     guard let pointer, pointer.pointee != 0 else { return "" }
     return String(cString: pointer)
 }
 
-func swiftBytes(_ data: ProtobufCBinaryData) -> [UInt8] {
+package func swiftBytes(_ data: ProtobufCBinaryData) -> [UInt8] {
     guard data.len > 0, let base = data.data else { return [] }
     return Array(UnsafeBufferPointer(start: base, count: data.len))
 }
