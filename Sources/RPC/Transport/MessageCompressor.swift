@@ -27,7 +27,8 @@ final class MessageCompressor {
         ZSTD_freeDCtx(decompression)
     }
 
-    /// The message as one zstd frame with its size declared; nil when that saves too little, or there is no memory for it.
+    /// The message as one zstd frame with its size declared; nil when that saves too little, so much that a receiver would take it for a
+    /// bomb, or there is no memory for it.
     func compress(_ message: ByteBuffer) -> ByteBuffer? {
         let count = message.readableBytes
         guard count >= Self.messageBytesMin, let compression else { return nil }
@@ -43,7 +44,7 @@ final class MessageCompressor {
                 return written
             }
         }
-        return written > 0 ? compressed : nil
+        return written > 0 && count <= written * Self.ratioMax ? compressed : nil
     }
 
     /// The message in a zstd frame.

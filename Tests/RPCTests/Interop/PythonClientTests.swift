@@ -31,7 +31,7 @@ import Testing
     /// Runs a command and returns its status and all it wrote. The servers' loops go on meanwhile.
     private func run(_ arguments: [String]) async throws -> (status: Int32, output: String) {
         let file = FileManager.default.temporaryDirectory.appending(path: "acp-interop-\(UUIDv7()).log")
-        FileManager.default.createFile(atPath: file.path(), contents: nil)
+        _ = FileManager.default.createFile(atPath: file.path(), contents: nil)
         defer { try? FileManager.default.removeItem(at: file) }
         let output = try FileHandle(forWritingTo: file)
         let process = Process()

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "acp/test/v1/control.pb-c.h"
+#include "google/protobuf/descriptor.pb-c.h"
 
 static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_test_v1_ControlRequest(void) {
     return &acp__test__v1__control_request__descriptor;
@@ -42,4 +43,8 @@ static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_test
 
 static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_acp_test_v1_ControlProgress(void) {
     return &acp__test__v1__control_progress__descriptor;
+}
+
+static inline const ProtobufCMessageDescriptor *_Nonnull acp_descriptor_google_protobuf_FileDescriptorProto(void) {
+    return &google__protobuf__file_descriptor_proto__descriptor;
 }
