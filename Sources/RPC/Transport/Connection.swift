@@ -73,6 +73,8 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
     func fail(_ stream: RPCStream, _ failure: Failure) {}
     /// The peer's limits are known.
     func didReceiveHello() {}
+    /// The connection is gone; its streams end after this.
+    func willClose(_ failure: Failure) {}
     func didClose(_ failure: Failure) {}
 
     // MARK: Channel events
@@ -210,6 +212,7 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
         incoming = nil
         helloTimer?.cancel()
         keepaliveTimer?.cancel()
+        willClose(failure)
         let open = openStreams
         removeAllStreams()
         for stream in open {
