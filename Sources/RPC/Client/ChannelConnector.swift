@@ -13,7 +13,9 @@ struct ChannelConnector: Sendable {
 
     /// Connects to `address` on `loop` and gives the channel to `connection`. The result fails when there is no channel; then
     /// `connection` was never used.
-    func connect(_ address: PeerAddress, on loop: any EventLoop, _ connection: ClientConnection) -> EventLoopFuture<Void> {
+    func connect(_ address: PeerAddress, on loop: any EventLoop, _ connection: ClientConnection) -> EventLoopFuture<
+        Void
+    > {
         switch address.target {
         case .socket(let socket):
             return bootstrap(loop, connection).channelOption(ChannelOptions.tcpOption(.tcp_nodelay), value: 1)

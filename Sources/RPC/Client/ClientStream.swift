@@ -11,7 +11,8 @@ final class ClientStream: RPCStream, @unchecked Sendable {
     /// What is known of how far the call came; final once it has ended.
     @exclusivity(unchecked) var progress = AttemptProgress.notSent
     /// Waits until the call has come to a milestone or ended.
-    @exclusivity(unchecked) private var observer: (milestone: Milestone, continuation: UnsafeContinuation<Reached, Never>)?
+    @exclusivity(unchecked) private var observer:
+        (milestone: Milestone, continuation: UnsafeContinuation<Reached, Never>)?
     /// Told how the call ended; set before the stream is opened.
     @exclusivity(unchecked) var settlement: Settlement?
     /// Where the call went, if that is counted.

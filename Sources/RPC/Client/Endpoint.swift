@@ -19,7 +19,9 @@ public enum Endpoint: Sendable {
             self.port = port
         }
 
-        public var description: String { name.utf8.contains(UInt8(ascii: ":")) ? "[\(name)]:\(port)" : "\(name):\(port)" }
+        public var description: String {
+            name.utf8.contains(UInt8(ascii: ":")) ? "[\(name)]:\(port)" : "\(name):\(port)"
+        }
     }
 
     /// Names that one endpoint may list; each may have several addresses.

@@ -74,7 +74,9 @@ struct NameLobby<Waiter: Sendable>: Sendable {
         staleAt = now.advanced(by: .milliseconds(AddressBook<PeerAddress>.ageMsMax))
         guard let question else { return (hasChanged, [], [], nil) }
         self.question = nil
-        guard case .granted(let waiters) = room.connected(question, (), now: now) else { return (hasChanged, [], [], nil) }
+        guard case .granted(let waiters) = room.connected(question, (), now: now) else {
+            return (hasChanged, [], [], nil)
+        }
         return (hasChanged, waiters, [], nil)
     }
 

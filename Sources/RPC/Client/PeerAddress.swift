@@ -61,7 +61,8 @@ struct PeerAddress: Sendable, Hashable {
         let place = hosts.map(\.description).joined(separator: ",")
         throw Failure(
             .unavailable, reason: "UNREACHABLE", "Cannot reach \(serviceName) at \(place): \(why).",
-            remedy: "Check the name, and the name service of this machine; `acp config show` tells which address is used.")
+            remedy:
+                "Check the name, and the name service of this machine; `acp config show` tells which address is used.")
     }
 
     private struct LookUpProblem: Error { let text: String }

@@ -77,7 +77,8 @@ struct PeerTable<Connection: Sendable, Waiter: Sendable>: Sendable {
 
     /// - Parameter addresses: those that are known already; nil when names have to be resolved.
     init(
-        addresses: [PeerAddress]?, outliers: OutlierPolicy, throttling: RetryThrottling, random: FastRandom = FastRandom()
+        addresses: [PeerAddress]?, outliers: OutlierPolicy, throttling: RetryThrottling,
+        random: FastRandom = FastRandom()
     ) {
         selector = PeerSelector(outliers)
         budget = RetryBudget(throttling)
@@ -214,7 +215,8 @@ struct PeerTable<Connection: Sendable, Waiter: Sendable>: Sendable {
         now: MonotonicTime
     ) -> HedgedCall.Action {
         call.attemptFailed(
-            attempt, failure, progress, hasOtherPeer: selector.hasOther(than: tried, now: now), now: now, budget: &budget)
+            attempt, failure, progress, hasOtherPeer: selector.hasOther(than: tried, now: now), now: now,
+            budget: &budget)
     }
 
     static var closed: Failure { Failure(.unavailable, reason: "CLIENT_CLOSED", "The client was shut down.") }
@@ -227,7 +229,8 @@ extension PeerTable {
     mutating func connected(
         _ peer: PeerID, _ id: Slots.ConnectionID, _ connection: Connection, now: MonotonicTime, _ effects: inout Effects
     ) {
-        guard let index = index(of: peer), case .granted(let waiters) = peers[index].slots.connected(id, connection, now: now)
+        guard let index = index(of: peer),
+            case .granted(let waiters) = peers[index].slots.connected(id, connection, now: now)
         else { return effects.close.append((connection, true)) }
         let lease = Lease(connection: connection, peer: peer, isCounted: true)
         for waiter in waiters { effects.answers.append((waiter, .use(lease))) }

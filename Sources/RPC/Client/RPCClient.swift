@@ -27,7 +27,7 @@ public final class RPCClient: Sendable {
 
     public let endpoint: Endpoint
     private let configuration: Configuration
-    private let pool: ClientPool
+    let pool: ClientPool
 
     public init(runtime: RPCRuntime, endpoint: Endpoint, configuration: Configuration = Configuration()) {
         self.endpoint = endpoint
