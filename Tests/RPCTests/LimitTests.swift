@@ -9,6 +9,8 @@ import Testing
     func theDeadlineEndsTheCallOnBothSides(_ transport: TestSystem.Transport) async throws {
         let observed = TestSystem.Observed()
         try await TestSystem.with(transport, observed: observed) { system in
+            // The deadline must not pass while connecting.
+            let _: RawMessage = try await system.client.unary(TestSystem.echo, bytes(1))
             let failure = await failure { () -> RawMessage in
                 try await system.client.unary(
                     TestSystem.hang, RawMessage(), options: CallOptions(timeout: .milliseconds(50)))

@@ -144,9 +144,9 @@ struct Session: Sendable {
         _ address: String, setting: String, _ configuration: Configuration
     ) throws -> Endpoint {
         let endpoint = try Endpoint(address)
-        guard case .tcp(let host, _) = endpoint, !configuration[.rpcInsecureAllow] else { return endpoint }
-        let isLoopback = host == "localhost" || host == "::1" || host.hasPrefix("127.")
-        guard isLoopback else {
+        guard !configuration[.rpcInsecureAllow] else { return endpoint }
+        func isLoopback(_ host: String) -> Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }
+        if let host = endpoint.hosts.map(\.name).first(where: { !isLoopback($0) }) {
             throw Failure(
                 .failedPrecondition, reason: "INSECURE_ADDRESS",
                 "\(setting) is \(host), which is not this machine, and the API key would travel unencrypted.",

@@ -19,6 +19,34 @@ public struct CallOptions: Sendable {
     public var correlationID: String?
     /// nil for a child of the surrounding call's, else a new root.
     public var trace: TraceContext?
+    /// Waits for a connection through any number of failed attempts, until the deadline, instead of failing with the first.
+    public var waitForReady = false
+    /// Much will be streamed back: takes the connection for bulk, so that short answers do not stand behind it.
+    public var isBulk = false
+    /// One reference: options are made for every call, and few of them change these.
+    private var policies: Policies?
+
+    /// When the call is repeated; nil for the client's policy.
+    public var retry: RetryPolicy? {
+        get { policies?.retry }
+        set { policies = Policies(retry: newValue, hedging: policies?.hedging) }
+    }
+
+    /// Copies of a slow call; nil for the client's policy. Applies to idempotent methods that take one message.
+    public var hedging: HedgingPolicy? {
+        get { policies?.hedging }
+        set { policies = Policies(retry: policies?.retry, hedging: newValue) }
+    }
+
+    private final class Policies: Sendable {
+        let retry: RetryPolicy?
+        let hedging: HedgingPolicy?
+
+        init(retry: RetryPolicy?, hedging: HedgingPolicy?) {
+            self.retry = retry
+            self.hedging = hedging
+        }
+    }
 
     public init(timeout: Duration? = nil, credential: String? = nil, idempotencyKey: String = "") {
         self.timeout = timeout

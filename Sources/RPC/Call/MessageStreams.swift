@@ -6,9 +6,7 @@ public struct MessageReader<Message: WireMessage>: AsyncSequence, Sendable {
     public typealias Element = Message
     public typealias Failure = any Error
 
-    let stream: RPCStream
-    /// Ends the call when the reader is dropped before the end (client side).
-    let lifetime: CallLifetime?
+    let source: MessageSource
 
     public struct AsyncIterator: AsyncIteratorProtocol {
         let reader: MessageReader
@@ -22,43 +20,76 @@ public struct MessageReader<Message: WireMessage>: AsyncSequence, Sendable {
 
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(reader: self) }
 
-    /// The next message; nil after the last.
+    /// The next message; nil after the last. A call whose first attempt failed before anything came may be repeated here.
     /// - Throws: the call's `Failure`.
     public func next(isolation: isolated (any Actor)? = #isolation) async throws -> Message? {
-        let stream = self.stream
-        return try await withTaskCancellationHandler {
-            try await stream.next().map { try Message.decode($0) }
-        } onCancel: {
-            stream.connection.execute { stream.connection.cancel(stream) }
+        while true {
+            let stream = source.stream
+            let bytes: ByteBuffer?
+            do {
+                bytes = try await withTaskCancellationHandler {
+                    try await stream.next()
+                } onCancel: {
+                    stream.connection.execute { stream.connection.cancel(stream) }
+                }
+            } catch {
+                guard case .client(let call) = source else { throw error }
+                try await call.restart(after: error)
+                continue
+            }
+            return try bytes.map { try Message.decode($0) }
         }
     }
 
     /// Metadata that came before the first message. Complete once a message or the end has been read.
     public func initialMetadata() async throws -> Metadata {
-        try await stream.connection.onLoop { $0.resume(returning: stream.headers) }
+        let stream = source.stream
+        return try await stream.connection.onLoop { $0.resume(returning: stream.headers) }
     }
 
     /// Metadata of the status. Complete once the end has been read.
     public func trailingMetadata() async throws -> Metadata {
-        try await stream.connection.onLoop { $0.resume(returning: stream.trailers) }
+        let stream = source.stream
+        return try await stream.connection.onLoop { $0.resume(returning: stream.trailers) }
     }
 }
 
 /// Writes messages of one direction of a call.
 public struct MessageWriter<Message: WireMessage>: Sendable {
-    let stream: RPCStream
+    let source: MessageSource
 
     /// Sends one message; returns when flow control has let it out. The peer's pace is the writer's pace.
     /// - Throws: the call's `Failure` once it has ended.
     public func write(_ message: Message) async throws {
         var buffer = ByteBuffer()
         message.encode(into: &buffer)
-        try await stream.sendCancellable(buffer)
+        try await source.streamForWriting().sendCancellable(buffer)
     }
 
     /// Says that no message follows. Only the client side of bidirectional calls needs it; elsewhere the call's end says so.
     public func finish() async throws {
-        try await stream.send(nil, endStream: true)
+        try await source.streamForWriting().send(nil, endStream: true)
+    }
+}
+
+/// Whose messages a reader or writer moves.
+enum MessageSource: Sendable {
+    case server(RPCStream)
+    /// Repeated attempts replace its stream. Dropping the last reference ends the call.
+    case client(ClientCall)
+
+    var stream: RPCStream {
+        switch self {
+        case .server(let stream): stream
+        case .client(let call): call.stream
+        }
+    }
+
+    func streamForWriting() async throws -> RPCStream {
+        switch self {
+        case .server(let stream): stream
+        case .client(let call): try await call.streamForWriting()
+        }
     }
 }
 
@@ -95,17 +126,5 @@ extension RPCStream {
         } onCancel: {
             connection.execute { self.connection.cancel(self) }
         }
-    }
-}
-
-/// Cancels a client call when nobody can read it any more.
-final class CallLifetime: Sendable {
-    let stream: RPCStream
-
-    init(stream: RPCStream) { self.stream = stream }
-
-    deinit {
-        let stream = self.stream
-        stream.connection.execute { stream.connection.cancel(stream) }
     }
 }

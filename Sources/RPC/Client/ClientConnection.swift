@@ -3,8 +3,26 @@ internal import NIOCore
 
 /// The asking end of a connection.
 final class ClientConnection: Connection, @unchecked Sendable {
+    /// What whoever made the connection has to know.
+    enum Event: Sendable {
+        /// The server takes no new calls here; those in flight finish.
+        case draining(Failure)
+        case closed(Failure)
+        /// Its stream numbers are used up.
+        case exhausted
+        /// No call was here for `idleMsMax`.
+        case unused
+    }
+
     private let credential: String
-    private let onClose: @Sendable (ClientConnection) -> Void
+    /// Time without a call after which `unused` is reported; nil for never.
+    private let idleMsMax: Int64?
+    private let onEvent: @Sendable (Event) -> Void
+    /// When the last call ended, or the connection began.
+    private var idleSince: MonotonicTime?
+    private var isIdleTimerRunning = false
+    /// Nobody wants the connection, which may still be being made.
+    private var isCut = false
     @exclusivity(unchecked) private var streams = StreamTable<ClientStream>()
     @exclusivity(unchecked) private var nextStream: UInt32 = 1
     /// Calls that wait for a free stream.
@@ -12,10 +30,11 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
     init(
         limits: RPCLimits, options: WireOptions, loopContext: LoopContext, loop: any EventLoop, credential: String,
-        onClose: @escaping @Sendable (ClientConnection) -> Void
+        idleMsMax: Int64? = nil, onEvent: @escaping @Sendable (Event) -> Void
     ) {
         self.credential = credential
-        self.onClose = onClose
+        self.idleMsMax = idleMsMax
+        self.onEvent = onEvent
         super.init(limits: limits, options: options, loopContext: loopContext, loop: loop)
     }
 
@@ -31,7 +50,8 @@ final class ClientConnection: Connection, @unchecked Sendable {
     }
 
     /// Whether new calls may be made here.
-    var isUsable: Bool { !isClosed && !isDraining && nextStream < UInt32.max - 2 }
+    private var isUsable: Bool { !isClosed && !isDraining && nextStream < Self.streamIDsEnd }
+    private static let streamIDsEnd = UInt32.max - 2
 
     // MARK: Frames
 
@@ -55,13 +75,13 @@ final class ClientConnection: Connection, @unchecked Sendable {
             guard let metadata = try? WireHeaders.decode(frame.meta, limits: .standard).checkedMetadata() else {
                 throw ProtocolViolation("HEADERS cannot be read")
             }
-            stream.hasAnswer = true
             stream.headers = metadata
+            stream.hasAnswer()
         case .data:
             if frame.payloadLength == 0, !frame.flags.contains(.endMessage) {
                 try floods.received(.emptyData, now: loopContext.readTime)
             }
-            stream.hasAnswer = true
+            stream.hasAnswer()
             try stream.receive(
                 frame.payload(in: buffer), flags: frame.flags.subtracting(.endStream), counted: true)
         case .status: try receiveStatus(stream, frame, buffer)
@@ -79,7 +99,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
         if !status.metadata.isEmpty { stream.trailers = status.metadata }
         stream.serverMicroseconds = status.serverMicroseconds
         stream.queueMicroseconds = status.queueMicroseconds
-        if status.isRefused { stream.wasNotProcessed = true }
+        if status.isRefused, stream.progress == .sent { stream.progress = .refused }
         if let failure = status.failure { return release(stream, failure) }
         let payload = frame.payload(in: buffer)
         if frame.flags.isSuperset(of: .endMessage), !frame.flags.contains(.zstd),
@@ -96,21 +116,29 @@ final class ClientConnection: Connection, @unchecked Sendable {
     }
 
     private func receiveGoAway(_ frame: InboundFrame) {
-        isDraining = true
         let message = (try? WireGoAway.decode(frame.meta, limits: .standard)) ?? WireGoAway()
         let code = StatusCode(rawValue: Int(message.code)) ?? .unavailable
-        // Streams the peer never looked at: a retry elsewhere is safe.
-        for stream in streams.all where stream.id > message.lastStream {
-            stream.wasNotProcessed = code == .ok
-            let failure =
-                code == .ok
-                ? Failure(
-                    .unavailable, reason: "DRAINING", "The service is shutting down: \(message.message).",
-                    remedy: "Try again.")
-                : Failure(code, reason: "GOAWAY", "The peer closed the connection: \(message.message).")
-            release(stream, failure)
+        let failure =
+            code == .ok
+            ? Failure(
+                .unavailable, reason: "DRAINING", "The service is shutting down: \(message.message).",
+                remedy: "Try again.")
+            : Failure(code, reason: "GOAWAY", "The peer closed the connection: \(message.message).")
+        drain(failure) {
+            // Streams the peer never looked at: a retry elsewhere is safe.
+            for stream in streams.all where stream.id > message.lastStream {
+                if code == .ok, stream.progress == .sent { stream.progress = .refused }
+                release(stream, failure)
+            }
         }
-        onClose(self)
+    }
+
+    /// No new calls. Said before any call ends of it, so that repeats go elsewhere at once; calls that wait for a free stream do so too.
+    private func drain(_ failure: Failure, _ endStreams: () -> Void = {}) {
+        isDraining = true
+        onEvent(.draining(failure))
+        endStreams()
+        while let next = waiting.removeFirst() { next() }
         closeIfDrained()
     }
 
@@ -128,6 +156,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
     private func didRelease() {
         if streams.count < peer.streamsMax, let next = waiting.removeFirst() { next() }
         if isDraining { closeIfDrained() }
+        if idleMsMax != nil, streams.isEmpty { becameIdle() }
     }
 
     private func closeIfDrained() {
@@ -157,7 +186,6 @@ final class ClientConnection: Connection, @unchecked Sendable {
             return
         }
         guard isUsable else {
-            stream.wasNotProcessed = true
             loopContext.deadlines.remove(stream)
             stream.end(
                 Failure(
@@ -173,6 +201,8 @@ final class ClientConnection: Connection, @unchecked Sendable {
         let metaLength = opening.meta.encode(path: opening.method.pathBytes, into: &outbound)
         guard metaLength <= RPCLimits.metaBytesMax else {
             dropFrame(start)
+            stream.progress = .endedHere
+            loopContext.deadlines.remove(stream)
             stream.end(
                 Failure(
                     .resourceExhausted, reason: Failure.tooLarge,
@@ -191,6 +221,8 @@ final class ClientConnection: Connection, @unchecked Sendable {
         } else {
             sendAsData(stream, opening, start, metaLength, messageStart)
         }
+        stream.came(to: .opened)
+        if nextStream >= Self.streamIDsEnd { onEvent(.exhausted) }
         // What was written while the call waited for its stream.
         if !stream.pending.isEmpty {
             join(stream)
@@ -200,6 +232,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
     private func started(_ stream: ClientStream, _ opening: Opening) {
         nextStream += 2
+        stream.progress = .sent
         stream.sendWindow = SendWindow(bytes: peer.streamWindowBytes)
         streams.insert(stream)
         if opening.endStream { stream.closeLocal() }
@@ -216,6 +249,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
         dropFrame(start)
         guard message.readableBytes <= peer.messageBytesMax else {
             // Nothing was written: the peer never hears of the stream, whose id is simply skipped.
+            stream.progress = .endedHere
             release(stream, tooLargeForPeer(message.readableBytes))
             return
         }
@@ -231,12 +265,16 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
     override func cancel(_ stream: RPCStream) {
         guard let stream = stream as? ClientStream else { return }
-        if stream.isOpen { abandon(stream, Failure(.cancelled, "The call was cancelled.")) }
+        if stream.isOpen {
+            stream.progress = .endedHere
+            abandon(stream, Failure(.cancelled, "The call was cancelled."))
+        }
         stream.discardInbound()
     }
 
     override func deadlineExpired(_ stream: RPCStream) {
         guard let stream = stream as? ClientStream, stream.isOpen else { return }
+        if stream.progress == .sent { stream.progress = .endedHere }
         abandon(
             stream,
             Failure(
@@ -246,6 +284,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
     override func fail(_ stream: RPCStream, _ failure: Failure) {
         guard let stream = stream as? ClientStream, stream.isOpen else { return }
+        stream.hasAnswer()
         abandon(stream, failure)
     }
 
@@ -255,21 +294,48 @@ final class ClientConnection: Connection, @unchecked Sendable {
         release(stream, failure)
     }
 
+    override func willClose(_ failure: Failure) { onEvent(.closed(failure)) }
+
     override func didClose(_ failure: Failure) {
-        onClose(self)
         while let next = waiting.removeFirst() { next() }
     }
 
     /// Closes once calls in flight have ended.
     func shutdown() {
-        guard !isClosed else { return }
-        isDraining = true
-        closeIfDrained()
+        guard !isClosed, !isDraining else { return }
+        drain(Failure(.unavailable, reason: "CONNECTION_CLOSED", "The connection is closing.", remedy: "Try again."))
     }
 
-    /// Closes now; calls in flight fail.
-    func closeNow() {
-        for stream in streams.all { cancel(stream) }
-        closeAfterFlush()
+    /// Closes now; calls in flight fail as if the connection were lost.
+    func cut() {
+        isCut = true
+        context?.close(promise: nil)
+    }
+
+    /// Numbers may be skipped; for tests of what happens when they are used up.
+    func skipStreams(to id: UInt32) { nextStream = max(nextStream, id | 1) }
+
+    // MARK: Idle time
+
+    override func handlerAdded(context: ChannelHandlerContext) {
+        super.handlerAdded(context: context)
+        if isCut { context.close(promise: nil) }
+        if idleMsMax != nil { becameIdle() }
+    }
+
+    private func becameIdle() {
+        idleSince = loopContext.now()
+        if !isIdleTimerRunning, let idleMsMax { checkIdle(in: .milliseconds(idleMsMax)) }
+    }
+
+    /// One timer at a time, however often the connection becomes idle.
+    private func checkIdle(in delay: TimeAmount) {
+        isIdleTimerRunning = true
+        loop.scheduleTask(in: delay) { [self] in
+            isIdleTimerRunning = false
+            guard !isClosed, !isDraining, streams.isEmpty, let idleSince, let idleMsMax else { return }
+            let left = idleMsMax * 1_000_000 - idleSince.nanosecondsElapsed(to: loopContext.now())
+            if left > 0 { checkIdle(in: .nanoseconds(left)) } else { onEvent(.unused) }
+        }
     }
 }

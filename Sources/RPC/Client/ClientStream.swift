@@ -8,10 +8,27 @@ final class ClientStream: RPCStream, @unchecked Sendable {
     /// From STATUS.
     @exclusivity(unchecked) var serverMicroseconds: UInt64 = 0
     @exclusivity(unchecked) var queueMicroseconds: UInt64 = 0
-    /// A byte of the answer has come: a repeat would not be the same call.
-    @exclusivity(unchecked) var hasAnswer = false
-    /// The server never looked at the call: a repeat is safe whatever the method.
-    @exclusivity(unchecked) var wasNotProcessed = false
+    /// What is known of how far the call came; final once it has ended.
+    @exclusivity(unchecked) var progress = AttemptProgress.notSent
+    /// Waits until the call has come to a milestone or ended.
+    @exclusivity(unchecked) private var observer:
+        (milestone: Milestone, continuation: UnsafeContinuation<Reached, Never>)?
+    /// Told how the call ended; set before the stream is opened.
+    @exclusivity(unchecked) var settlement: Settlement?
+    /// Where the call went, if that is counted.
+    var peer: PeerID? { settlement?.peer }
+
+    enum Milestone {
+        /// REQUEST is written.
+        case opened
+        /// The first HEADERS, DATA or STATUS OK has come.
+        case answered
+    }
+
+    enum Reached: Sendable {
+        case reached
+        case failed(Failure, AttemptProgress)
+    }
 
     init(connection: ClientConnection) { super.init(id: 0, connection: connection) }
 
@@ -24,10 +41,52 @@ final class ClientStream: RPCStream, @unchecked Sendable {
         }
     }
 
+    /// Opens the call on its connection; returns when it has come to `milestone` or failed.
+    func open(_ opening: ClientConnection.Opening, first: RawMessage?, until milestone: Milestone) async -> Reached {
+        await withTaskCancellationHandler {
+            await withUnsafeContinuation { continuation in
+                connection.execute { [self] in
+                    observer = (milestone, continuation)
+                    if isOpen { client.open(self, opening, first: first) } else { notifyEnd() }
+                }
+            }
+        } onCancel: {
+            cancel()
+        }
+    }
+
+    /// Ends the call from any thread: nobody waits for it any more.
+    func cancel() { connection.execute { self.connection.cancel(self) } }
+
+    /// The call has come to `milestone`. On the loop.
+    func came(to milestone: Milestone) {
+        guard let observer, observer.milestone == milestone else { return }
+        self.observer = nil
+        observer.continuation.resume(returning: .reached)
+    }
+
+    /// The first or a later part of an answer has come: a repeat would not be the same call.
+    func hasAnswer() {
+        guard progress != .answered else { return }
+        progress = .answered
+        came(to: .answered)
+    }
+
+    /// How far the call came; nil while it goes on.
+    func finalProgress() async throws -> AttemptProgress? {
+        try await connection.onLoop { $0.resume(returning: self.isOpen ? nil : self.progress) }
+    }
+
+    private func notifyEnd() {
+        guard let observer else { return }
+        self.observer = nil
+        observer.continuation.resume(returning: failure.map { .failed($0, progress) } ?? .reached)
+    }
+
     /// `continuation` gets the answer. On the loop.
     func expectAnswer(_ continuation: UnsafeContinuation<ByteBuffer, any Error>) {
         answerReader = continuation
-        if !isOpen { didEnd() }
+        if !isOpen { giveAnswer() }
     }
 
     /// The answer of a call that ended well and that nobody else reads: taken without a queue.
@@ -45,6 +104,12 @@ final class ClientStream: RPCStream, @unchecked Sendable {
     }
 
     override func didEnd() {
+        notifyEnd()
+        settlement?.settle(failure, progress)
+        giveAnswer()
+    }
+
+    private func giveAnswer() {
         guard let answerReader else { return }
         self.answerReader = nil
         if let failure {

@@ -2,12 +2,35 @@ internal import Core
 
 /// Where a service is.
 public enum Endpoint: Sendable {
-    case tcp(host: String, port: Int)
+    /// Instances of one service; each address of each name is one. Calls go to the one with least to do.
+    case tcp([Host])
     case unix(path: String)
     /// A server of this process, reached over a socket pair: no port, the same bytes.
     case inProcess(RPCServer)
 
-    /// Parses `acp://host:port`, `http://host:port` (the same port answers both), `unix:///path` or `host:port`.
+    /// A name or an IP address, and a port.
+    public struct Host: Sendable, Hashable {
+        /// An IPv6 address stands without brackets.
+        public var name: String
+        public var port: Int
+
+        public init(name: String, port: Int) {
+            self.name = name
+            self.port = port
+        }
+
+        public var description: String {
+            name.utf8.contains(UInt8(ascii: ":")) ? "[\(name)]:\(port)" : "\(name):\(port)"
+        }
+    }
+
+    /// Names that one endpoint may list; each may have several addresses.
+    public static let hostsMax = 64
+
+    public static func tcp(host: String, port: Int) -> Endpoint { .tcp([Host(name: host, port: port)]) }
+
+    /// Parses `acp://host:port`, `http://host:port` (the same port answers both), `unix:///path` or `host:port`. Several hosts are
+    /// separated by commas; an IPv6 address stands in brackets: `acp://10.0.0.5:8000,[fd00::5]:8000`.
     /// - Throws: `Failure` INVALID_ARGUMENT that says what is accepted.
     public init(_ text: String) throws {
         if let path = text.dropPrefix("unix://") {
@@ -17,25 +40,48 @@ public enum Endpoint: Sendable {
         }
         var rest = text.dropPrefix("acp://") ?? text.dropPrefix("http://") ?? Substring(text)
         if rest.hasSuffix("/") { rest = rest.dropLast() }
-        guard let colon = rest.lastIndex(of: ":"), let port = Int(rest[rest.index(after: colon)...]),
+        let parts = rest.split(separator: ",", maxSplits: Self.hostsMax, omittingEmptySubsequences: false)
+        guard parts.count <= Self.hostsMax else { throw Self.refused(text) }
+        self = .tcp(
+            try parts.map { part in
+                guard let host = Self.host(part) else { throw Self.refused(text) }
+                return host
+            })
+    }
+
+    private static func host(_ text: Substring) -> Host? {
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
             (1...65_535).contains(port)
-        else { throw Self.refused(text) }
-        var host = rest[..<colon]
-        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
-        guard !host.isEmpty, !host.contains("/") else { throw Self.refused(text) }
-        self = .tcp(host: String(host), port: port)
+        else { return nil }
+        var name = text[..<colon]
+        if name.hasPrefix("["), name.hasSuffix("]") {
+            name = name.dropFirst().dropLast()
+        } else if name.contains(":") {
+            // Where such an address ends and the port begins is anybody's guess.
+            return nil
+        }
+        guard !name.isEmpty, !name.contains("/"), !name.contains(" ") else { return nil }
+        return Host(name: String(name), port: port)
     }
 
     private static func refused(_ text: String) -> Failure {
         Failure(
             .invalidArgument, reason: "BAD_URL", "\"\(text)\" is not the address of a service.",
-            remedy: "Write acp://host:port, http://host:port or unix:///path/of/socket.")
+            remedy:
+                "Write acp://host:port, http://host:port or unix:///path/of/socket; several hosts with commas between, IPv6 in brackets."
+        )
+    }
+
+    /// Where bytes go over a network; empty for this machine's own kinds.
+    public var hosts: [Host] {
+        if case .tcp(let hosts) = self { return hosts }
+        return []
     }
 
     /// For messages.
     public var description: String {
         switch self {
-        case .tcp(let host, let port): "\(host):\(port)"
+        case .tcp(let hosts): hosts.map(\.description).joined(separator: ",")
         case .unix(let path): path
         case .inProcess: "this process"
         }

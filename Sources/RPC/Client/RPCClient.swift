@@ -1,13 +1,8 @@
 internal import Core
 internal import NIOCore
-internal import NIOPosix
-internal import Synchronization
 
-#if canImport(Glibc)
-    internal import Glibc
-#endif
-
-/// Calls the methods of one service. Connects when first used and again after a loss; safe to share.
+/// Calls the methods of one service. Connects when first used and again after a loss, spreads calls over the addresses of the service
+/// and repeats those that may be repeated (docs/protocol.md, section 10). Safe to share.
 public final class RPCClient: Sendable {
     public struct Configuration: Sendable {
         public var limits = RPCLimits()
@@ -17,49 +12,36 @@ public final class RPCClient: Sendable {
         /// What the service is called in messages, e.g. `ingest`.
         public var serviceName = "the service"
         public var connectTimeoutMs: Int64 = 5000
-        /// Time without a new attempt after a failed one, in milliseconds.
-        public var reconnectDelayMs: Int64 = 50
+        /// For calls whose options bring none.
+        public var retry = RetryPolicy()
+        /// Of all calls together.
+        public var throttling = RetryThrottling()
+        /// For calls whose options bring none; nil for no copies.
+        public var hedging: HedgingPolicy?
+        public var outliers = OutlierPolicy()
+        /// A connection for bulk that no call has used for this time is closed, in milliseconds.
+        public var bulkIdleMs: Int64 = 60_000
 
         public init() {}
     }
 
-    private enum State {
-        /// No connection → `connecting`.
-        case idle
-        /// → `ready` or `failed`. Callers share the attempt.
-        case connecting(EventLoopFuture<ClientConnection>)
-        /// → `idle` when the connection is lost or drains.
-        case ready(ClientConnection)
-        /// The last attempt failed: until then calls fail at once with its reason. → `connecting`.
-        case failed(until: MonotonicTime, Failure)
-        /// Final.
-        case closed
-    }
-
     public let endpoint: Endpoint
-    private let runtime: RPCRuntime
     private let configuration: Configuration
-    private let state = Mutex(State.idle)
+    let pool: ClientPool
 
     public init(runtime: RPCRuntime, endpoint: Endpoint, configuration: Configuration = Configuration()) {
-        self.runtime = runtime
         self.endpoint = endpoint
         self.configuration = configuration
+        pool = ClientPool(runtime: runtime, endpoint: endpoint, configuration: configuration)
     }
 
-    /// Closes the connection once calls in flight have ended; later calls fail.
+    deinit { pool.close() }
+
+    /// Closes the connections once calls in flight have ended; later calls fail. Returns when no connection is being made any more: then
+    /// the runtime may be stopped, which ends what is in flight.
     public func shutdown() async {
-        let old = state.withLock { state -> State in
-            defer { state = .closed }
-            return state
-        }
-        switch old {
-        case .ready(let connection): connection.execute { connection.shutdown() }
-        case .connecting(let future):
-            // The attempt uses the runtime's loops: it must have ended before they are stopped.
-            if let connection = try? await future.get() { connection.execute { connection.closeNow() } }
-        case .idle, .failed, .closed: break
-        }
+        pool.close()
+        await pool.attemptsEnded()
     }
 
     // MARK: Calls
@@ -67,14 +49,30 @@ public final class RPCClient: Sendable {
     public func unary<Request: WireMessage, Response: WireMessage>(
         _ method: MethodDescriptor, _ request: Request, options: CallOptions = CallOptions()
     ) async throws -> Response {
-        let (stream, opening) = try await prepare(method, options, endStream: true)
-        let bytes = try await withTaskCancellationHandler {
-            try await withUnsafeThrowingContinuation { continuation in
-                Self.begin(stream, opening, request, continuation)
-            }
-        } onCancel: {
-            stream.connection.execute { stream.connection.cancel(stream) }
+        let (meta, deadline) = try options.requestMeta(clientCredential: "")
+        // What most calls need is here, without an allocation or a wait beyond those of the call itself; the rest is `unarySlowly`.
+        guard !mayHedge(options), let lease = pool.ready(.interactive) else {
+            return try await unarySlowly(plan(method, options, meta, deadline, RawMessage(request.encoded())), options)
         }
+        let stream = ClientStream(connection: lease.connection)
+        let opening = ClientConnection.Opening(method: method, meta: meta, deadline: deadline, endStream: true)
+        let bytes: ByteBuffer
+        do {
+            bytes = try await withTaskCancellationHandler {
+                try await withUnsafeThrowingContinuation { continuation in
+                    Self.begin(stream, opening, request, continuation)
+                }
+            } onCancel: {
+                stream.cancel()
+            }
+        } catch {
+            let failure = Failure(wrapping: error)
+            pool.settle(lease, failure, stream.progress)
+            return try await unarySlowly(
+                plan(method, options, meta, deadline, RawMessage(request.encoded())), options,
+                after: (failure, stream.progress, lease.peer))
+        }
+        pool.succeeded(lease)
         return try Response.decode(bytes)
     }
 
@@ -96,153 +94,106 @@ public final class RPCClient: Sendable {
         }
     }
 
+    /// A unary call that finds no connection, has failed once, or is hedged.
+    private func unarySlowly<Response: WireMessage>(
+        _ plan: CallPlan, _ options: CallOptions, after first: (Failure, AttemptProgress, PeerID)? = nil
+    ) async throws -> Response {
+        if first == nil, let policy = hedging(plan.method, options) {
+            return try Response.decode(try await Self.answer(hedge(plan, policy, options).winner()))
+        }
+        var attempts = CallAttempts(plan, options.retry ?? configuration.retry)
+        if let (failure, progress, peer) = first { try await attempts.failed(failure, progress, at: peer) }
+        while true {
+            let (stream, opening) = try await attempts.stream()
+            let bytes: ByteBuffer
+            do {
+                stream.connection.execute { stream.client.open(stream, opening, first: plan.first) }
+                bytes = try await Self.answer(stream)
+            } catch {
+                try await attempts.failed(stream, Failure(wrapping: error))
+                continue
+            }
+            return try Response.decode(bytes)
+        }
+    }
+
+    /// The answer of a stream that was opened, cancelled with the task.
+    private static func answer(_ stream: ClientStream) async throws -> ByteBuffer {
+        try await withTaskCancellationHandler {
+            try await stream.answer()
+        } onCancel: {
+            stream.cancel()
+        }
+    }
+
     public func serverStreaming<Request: WireMessage, Response: WireMessage>(
         _ method: MethodDescriptor, _ request: Request, options: CallOptions = CallOptions()
     ) async throws -> ResponseReader<Response> {
-        let stream = try await open(method, options, first: RawMessage(request.encoded()), endStream: true)
-        return ResponseReader(stream: stream, lifetime: CallLifetime(stream: stream))
+        let (meta, deadline) = try options.requestMeta(clientCredential: "")
+        let plan = plan(method, options, meta, deadline, RawMessage(request.encoded()))
+        if let policy = hedging(method, options) {
+            let stream = try await hedge(plan, policy, options).winner()
+            return ResponseReader(source: .client(ClientCall(stream, nil)))
+        }
+        var attempts = CallAttempts(plan, options.retry ?? configuration.retry)
+        let stream = try await attempts.open(waits: false)
+        return ResponseReader(source: .client(ClientCall(stream, attempts)))
     }
 
     public func clientStreaming<Request: WireMessage, Response: WireMessage>(
         _ method: MethodDescriptor, options: CallOptions = CallOptions(),
         _ produce: (RequestWriter<Request>) async throws -> Void
     ) async throws -> Response {
-        let stream = try await open(method, options, first: nil, endStream: false)
-        let lifetime = CallLifetime(stream: stream)
-        defer { withExtendedLifetime(lifetime) {} }
+        let (stream, attempts) = try await openForWriting(method, options)
+        let call = ClientCall(stream, attempts)
+        defer { withExtendedLifetime(call) {} }
         do {
-            try await produce(RequestWriter(stream: stream))
+            try await produce(RequestWriter(source: .client(call)))
             try await stream.send(nil, endStream: true)
         } catch let failure as Failure where failure.reason == "STREAM_ENDED" {
             // The server answered before it had everything: its answer is the outcome.
         }
-        let bytes = try await withTaskCancellationHandler {
-            try await stream.answer()
-        } onCancel: {
-            stream.connection.execute { stream.connection.cancel(stream) }
-        }
-        return try Response.decode(bytes)
+        return try Response.decode(try await Self.answer(stream))
     }
 
     public func bidirectional<Request: WireMessage, Response: WireMessage, Result>(
         _ method: MethodDescriptor, options: CallOptions = CallOptions(),
         _ body: (RequestWriter<Request>, ResponseReader<Response>) async throws -> Result
     ) async throws -> Result {
-        let stream = try await open(method, options, first: nil, endStream: false)
-        let lifetime = CallLifetime(stream: stream)
-        return try await body(RequestWriter(stream: stream), ResponseReader(stream: stream, lifetime: lifetime))
+        let (stream, attempts) = try await openForWriting(method, options)
+        let source = MessageSource.client(ClientCall(stream, attempts))
+        return try await body(RequestWriter(source: source), ResponseReader(source: source))
     }
 
-    /// A stream on a connection that is ready, and what it will send first.
-    private func prepare(
-        _ method: MethodDescriptor, _ options: CallOptions, endStream: Bool
-    ) async throws -> (ClientStream, ClientConnection.Opening) {
+    /// A stream whose REQUEST is written: what fails before that is repeated here, while the application has produced nothing.
+    private func openForWriting(
+        _ method: MethodDescriptor, _ options: CallOptions
+    ) async throws -> (ClientStream, CallAttempts) {
         let (meta, deadline) = try options.requestMeta(clientCredential: "")
-        let connection = try await connect()
-        return (
-            ClientStream(connection: connection),
-            ClientConnection.Opening(method: method, meta: meta, deadline: deadline, endStream: endStream)
-        )
+        var attempts = CallAttempts(
+            plan(method, options, meta, deadline, nil), options.retry ?? configuration.retry)
+        return (try await attempts.open(waits: true), attempts)
     }
 
-    /// Opens a stream that is read and written later.
-    private func open(
-        _ method: MethodDescriptor, _ options: CallOptions, first: RawMessage?, endStream: Bool
-    ) async throws -> ClientStream {
-        let (stream, opening) = try await prepare(method, options, endStream: endStream)
-        stream.connection.execute { stream.client.open(stream, opening, first: first) }
-        return stream
+    private func plan(
+        _ method: MethodDescriptor, _ options: CallOptions, _ meta: RequestMeta, _ deadline: MonotonicTime?,
+        _ first: RawMessage?
+    ) -> CallPlan {
+        CallPlan(
+            pool: pool, method: method, meta: meta, deadline: deadline,
+            kind: ConnectionKind(method, isBulk: options.isBulk), waitsForReady: options.waitForReady, first: first)
     }
 
-    // MARK: Connecting
+    // MARK: Hedging
 
-    private func connect() async throws -> ClientConnection {
-        // Either a connection or the attempt to make one.
-        let (ready, attempt) = try state.withLock { state -> (ClientConnection?, EventLoopFuture<ClientConnection>?) in
-            switch state {
-            case .ready(let connection): return (connection, nil)
-            case .connecting(let future): return (nil, future)
-            case .failed(let until, let failure) where MonotonicTime.now() < until: throw failure
-            case .closed: throw Failure(.unavailable, reason: "CLIENT_CLOSED", "The client was shut down.")
-            case .idle, .failed:
-                let future = startConnecting()
-                state = .connecting(future)
-                return (nil, future)
-            }
-        }
-        if let ready { return ready }
-        guard let attempt else { preconditionFailure("every state that does not throw has one of the two") }
-        do {
-            let connection = try await attempt.get()
-            state.withLock { state in
-                if case .connecting = state { state = .ready(connection) }
-            }
-            return connection
-        } catch {
-            let failure = unreachable(error)
-            state.withLock { state in
-                guard case .connecting = state else { return }
-                state = .failed(
-                    until: MonotonicTime.now().advanced(by: .milliseconds(configuration.reconnectDelayMs)), failure)
-            }
-            throw failure
-        }
+    private func mayHedge(_ options: CallOptions) -> Bool { configuration.hedging != nil || options.hedging != nil }
+
+    private func hedging(_ method: MethodDescriptor, _ options: CallOptions) -> HedgingPolicy? {
+        HedgingPolicy.applies(to: method) ? options.hedging ?? configuration.hedging : nil
     }
 
-    private func unreachable(_ error: any Error) -> Failure {
-        if let failure = error as? Failure { return failure }
-        return Failure(
-            .unavailable, reason: "UNREACHABLE",
-            "Cannot reach \(configuration.serviceName) at \(endpoint.description): \(RPCServer.describe(error)).",
-            remedy: "Is it running? `acp up` starts everything; `acp config show` tells which address is used.")
-    }
-
-    private func startConnecting() -> EventLoopFuture<ClientConnection> {
-        let loop = runtime.group.next()
-        let configuration = self.configuration
-        let context = runtime.context(of: loop)
-        return openChannel(on: loop).flatMap { channel in
-            channel.eventLoop.submit {
-                let connection = ClientConnection(
-                    limits: configuration.limits, options: configuration.options, loopContext: context,
-                    loop: channel.eventLoop,
-                    credential: configuration.credential
-                ) { [weak self] in self?.lost($0) }
-                try channel.pipeline.syncOperations.addHandler(connection)
-                return connection
-            }
-        }
-    }
-
-    private func bootstrap(_ loop: any EventLoop) -> ClientBootstrap {
-        ClientBootstrap(group: loop)
-            .connectTimeout(.milliseconds(configuration.connectTimeoutMs))
-            .channelOption(
-                ChannelOptions.recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 16_384, maximum: 1 << 20))
-    }
-
-    private func openChannel(on loop: any EventLoop) -> EventLoopFuture<any Channel> {
-        switch endpoint {
-        case .tcp(let host, let port):
-            return bootstrap(loop).channelOption(ChannelOptions.tcpOption(.tcp_nodelay), value: 1)
-                .connect(host: host, port: port)
-        case .unix(let path):
-            return bootstrap(loop).connect(unixDomainSocketPath: path)
-        case .inProcess(let server):
-            var pair: [CInt] = [-1, -1]
-            guard socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &pair) == 0 else {
-                return loop.makeFailedFuture(IOError(errnoCode: errno, reason: "socketpair"))
-            }
-            let (ours, theirs) = (pair[0], pair[1])
-            return loop.makeFutureWithTask { try await server.adopt(descriptor: theirs) }
-                .flatMap { self.bootstrap(loop).withConnectedSocket(ours) }
-        }
-    }
-
-    private func lost(_ connection: ClientConnection) {
-        state.withLock { state in
-            if case .ready(let current) = state, current === connection { state = .idle }
-        }
+    private func hedge(_ plan: CallPlan, _ policy: HedgingPolicy, _ options: CallOptions) -> HedgedRun {
+        let retry = (options.retry ?? configuration.retry).bounded
+        return HedgedRun(plan, policy, pushbackMsMax: retry.pushbackMsMax)
     }
 }

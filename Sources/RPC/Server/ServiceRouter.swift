@@ -89,7 +89,7 @@ public struct ServiceRouter: Sendable {
         _ handler: @escaping @Sendable (Request, ResponseWriter<Response>, ServerContext) async throws -> Void
     ) {
         add(method) { stream, context in
-            try await handler(try await stream.onlyMessage(Request.self), ResponseWriter(stream: stream), context)
+            try await handler(try await stream.onlyMessage(Request.self), ResponseWriter(source: .server(stream)), context)
         }
     }
 
@@ -98,7 +98,7 @@ public struct ServiceRouter: Sendable {
         _ handler: @escaping @Sendable (RequestReader<Request>, ServerContext) async throws -> Response
     ) {
         add(method) { stream, context in
-            stream.finish(try await handler(RequestReader(stream: stream, lifetime: nil), context))
+            stream.finish(try await handler(RequestReader(source: .server(stream)), context))
         }
     }
 
@@ -109,7 +109,7 @@ public struct ServiceRouter: Sendable {
     ) {
         add(method) { stream, context in
             try await handler(
-                RequestReader(stream: stream, lifetime: nil), ResponseWriter(stream: stream), context)
+                RequestReader(source: .server(stream)), ResponseWriter(source: .server(stream)), context)
         }
     }
 }

@@ -75,6 +75,8 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
     func didReceiveHello() {}
     /// The peer has read everything that was sent before the PING with this payload.
     func didReceivePong(_ payload: ByteBuffer) {}
+    /// The connection is gone; its streams end after this.
+    func willClose(_ failure: Failure) {}
     func didClose(_ failure: Failure) {}
 
     // MARK: Channel events
@@ -228,6 +230,7 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
         incoming = nil
         helloTimer?.cancel()
         keepaliveTimer?.cancel()
+        willClose(failure)
         let open = openStreams
         removeAllStreams()
         for stream in open {

@@ -19,7 +19,7 @@ func unavailable(_ reason: String = "DOWN", retryAfterMs: UInt32 = 0) -> Failure
     Failure(.unavailable, reason: reason, "It is down.", retryAfterMs: retryAfterMs)
 }
 
-/// `#expect(actual == expected)` for what changes a value: the macro cannot take it.
+/// `#expect(actual == expected)` where the macro cannot stand: what changes a value, and closures whose only `try` it would hide.
 func check<Value: Equatable>(
     _ actual: Value, _ expected: Value, _ comment: Comment? = nil, sourceLocation: SourceLocation = #_sourceLocation
 ) {

@@ -15,8 +15,10 @@ struct AddressBook<Address: Hashable & Sendable>: Sendable {
     private(set) var addresses: [Address] = []
     /// Why the last question failed; nil after one that did not.
     private(set) var failure: Failure?
-    private var backoff = ReconnectBackoff(
-        schedule: ExponentialBackoff(firstMs: 1000, delayMsMax: 30_000, multiplier: 1.6))
+    static var backoff: ReconnectBackoff {
+        ReconnectBackoff(schedule: ExponentialBackoff(firstMs: 1000, delayMsMax: 30_000, multiplier: 1.6))
+    }
+    private var backoff = Self.backoff
     private var isResolving = false
     private var resolvedAt: MonotonicTime?
     private var notBefore = MonotonicTime(nanoseconds: 0)

@@ -6,7 +6,7 @@ internal import Core
 ///
 /// Calls wait while their connection is being made. After a failed attempt, until the next is due, calls fail at once with its
 /// failure, unless they are marked wait-for-ready: those wait, through any number of attempts, until their deadline.
-struct ConnectionSlots<Connection, Waiter> {
+struct ConnectionSlots<Connection: Sendable, Waiter: Sendable>: Sendable {
     /// Names a connection from the decision to make it until it has closed.
     struct ConnectionID: Sendable, Hashable {
         let kind: ConnectionKind
@@ -94,6 +94,8 @@ struct ConnectionSlots<Connection, Waiter> {
     private var draining: [(id: ConnectionID, connection: Connection)] = []
     /// Ids rise, so the smallest has waited longest.
     private var waiting: [UInt64: Waiting] = [:]
+    /// By kind: thousands may wait, and whether any does is asked after every event.
+    private var waitingCounts = [0, 0]
     private var abandoned: Set<UInt64> = []
     /// At or before the first deadline of those that wait.
     private var nextDeadline: MonotonicTime?
@@ -144,6 +146,7 @@ struct ConnectionSlots<Connection, Waiter> {
                     "\(Self.waitersMax) calls wait for a connection already.", remedy: "Try again later.",
                     retryAfterMs: 100))
         }
+        waitingCounts[kind.rawValue] += 1
         waiting[id] = Waiting(waiter: waiter, kind: kind, waitsForReady: waitsForReady, deadline: deadline)
         if let deadline { nextDeadline = min(nextDeadline ?? deadline, deadline) }
         guard let made = connect(kind, now: now) else { return .wait }
@@ -161,7 +164,7 @@ struct ConnectionSlots<Connection, Waiter> {
 
     /// A waiter gives up; nil when it was already served. With `mayComeLater` an unknown id is remembered for `acquire`.
     mutating func abandon(_ id: UInt64, mayComeLater: Bool = false) -> Waiter? {
-        if let entry = waiting.removeValue(forKey: id) { return entry.waiter }
+        if let entry = remove(id) { return entry.waiter }
         if mayComeLater { abandoned.insert(id) }
         return nil
     }
@@ -181,6 +184,9 @@ struct ConnectionSlots<Connection, Waiter> {
     mutating func takeWaitingForReady(_ kind: ConnectionKind) -> [Waiter] {
         takeWaiters { $0.kind == kind && $0.waitsForReady }
     }
+
+    /// All that wait here for this kind, for another peer that has become ready while this one is still being tried.
+    mutating func takeWaiting(_ kind: ConnectionKind) -> [Waiter] { takeWaiters { $0.kind == kind } }
 
     /// An attempt or a connection ends, or no longer takes calls. Ends of what is already forgotten change nothing.
     mutating func ended(
@@ -215,11 +221,11 @@ struct ConnectionSlots<Connection, Waiter> {
         var fired = Fired()
         let late = waiting.filter { $0.value.deadline.map { $0 <= now } ?? false }.keys.sorted()
         for id in late {
-            guard let entry = waiting.removeValue(forKey: id) else { continue }
+            guard let entry = remove(id) else { continue }
             fired.expired.append((entry.waiter, expiry()))
         }
         nextDeadline = waiting.values.compactMap(\.deadline).min()
-        for kind in ConnectionKind.allCases where waiting.values.contains(where: { $0.kind == kind }) {
+        for kind in ConnectionKind.allCases where waitingCounts[kind.rawValue] > 0 {
             if let id = connect(kind, now: now) { fired.connect.append(id) }
         }
         return fired
@@ -297,15 +303,21 @@ extension ConnectionSlots {
 
     /// Somebody waits for a connection that is not being made.
     private var hasIdleWaiter: Bool {
-        guard !waiting.isEmpty else { return false }
-        return waiting.values.contains {
-            if case .idle = slots[$0.kind.rawValue] { return true }
-            return false
+        for kind in ConnectionKind.allCases where waitingCounts[kind.rawValue] > 0 {
+            if case .idle = slots[kind.rawValue] { return true }
         }
+        return false
     }
 
     private mutating func takeWaiters(where isWanted: (Waiting) -> Bool) -> [Waiter] {
+        guard !waiting.isEmpty else { return [] }
         let ids = waiting.filter { isWanted($0.value) }.keys.sorted()
-        return ids.compactMap { waiting.removeValue(forKey: $0)?.waiter }
+        return ids.compactMap { remove($0)?.waiter }
+    }
+
+    private mutating func remove(_ id: UInt64) -> Waiting? {
+        guard let entry = waiting.removeValue(forKey: id) else { return nil }
+        waitingCounts[entry.kind.rawValue] -= 1
+        return entry
     }
 }

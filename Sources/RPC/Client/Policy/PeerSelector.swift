@@ -89,6 +89,14 @@ struct PeerSelector<Address: Hashable & Sendable>: Sendable {
         if peers.count > 1 { ejection.record(id, verdict, now: now) }
     }
 
+    /// A call that was counted to one peer is served by another.
+    mutating func moved(from old: PeerID, to new: PeerID) {
+        for index in peers.indices {
+            if peers[index].id == old { peers[index].callsInFlight = max(0, peers[index].callsInFlight - 1) }
+            if peers[index].id == new { peers[index].callsInFlight += 1 }
+        }
+    }
+
     /// Whether a peer that was not tried could take the call now.
     func hasOther(than tried: [PeerID], now: MonotonicTime) -> Bool {
         peers.count > 1 && peers.contains { rank($0, tried, now) <= 2 }

@@ -32,6 +32,9 @@ struct RetryBudget: Sendable {
     /// Whether something may be repeated now.
     var allows: Bool { milliTokens > milliTokensMax / 2 }
 
+    /// A success changes nothing.
+    var isFull: Bool { milliTokens == milliTokensMax }
+
     /// A call ended with OK.
     mutating func succeeded() { milliTokens = min(milliTokensMax, milliTokens + milliTokensPerSuccess) }
 

@@ -61,7 +61,7 @@ struct RetryState: Sendable {
     static let freeMax = 3
 
     private let policy: RetryPolicy
-    private let traits: CallTraits
+    var traits: CallTraits
     private let deadline: MonotonicTime?
     /// Number of the attempt in the REQUEST meta: 0 for the first.
     private(set) var attempt: UInt32 = 0
