@@ -82,6 +82,9 @@ final class ClientConnection: Connection, @unchecked Sendable {
         if status.isRefused { stream.wasNotProcessed = true }
         if let failure = status.failure { return release(stream, failure) }
         let payload = frame.payload(in: buffer)
+        guard !stream.isInsideMessage else {
+            throw ProtocolViolation("stream \(stream.id) ended inside a message")
+        }
         if frame.flags.isSuperset(of: .endMessage), !frame.flags.contains(.zstd),
             payload.readableBytes <= limits.messageBytesMax
         {
@@ -111,6 +114,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
             release(stream, failure)
         }
         onClose(self)
+        openWaiting()
         closeIfDrained()
     }
 
@@ -126,9 +130,17 @@ final class ClientConnection: Connection, @unchecked Sendable {
     }
 
     private func didRelease() {
-        if streams.count < peer.streamsMax, let next = waiting.removeFirst() { next() }
+        openWaiting()
         if isDraining { closeIfDrained() }
     }
+
+    /// Opens waiting calls while there is room; when there will be none any more, they learn that. Those that have ended while they waited
+    /// take no room: the next has its turn.
+    private func openWaiting() {
+        while streams.count < peer.streamsMax || !isUsable, let next = waiting.removeFirst() { next() }
+    }
+
+    override func didReceiveHello() { openWaiting() }
 
     private func closeIfDrained() {
         if isDraining, streams.isEmpty { closeAfterFlush() }
@@ -164,15 +176,15 @@ final class ClientConnection: Connection, @unchecked Sendable {
                     .unavailable, reason: "CONNECTION_CLOSED", "The connection is closing.", remedy: "Try again."))
             return
         }
-        stream.id = nextStream
         let start = beginFrame(
             .request,
             first == nil
                 ? (opening.endStream ? [.endStream, .noMessage] : .noMessage)
-                : opening.endStream ? [.endMessage, .endStream] : .endMessage, stream: stream.id)
+                : opening.endStream ? [.endMessage, .endStream] : .endMessage, stream: nextStream)
         let metaLength = opening.meta.encode(path: opening.method.pathBytes, into: &outbound)
         guard metaLength <= RPCLimits.metaBytesMax else {
             dropFrame(start)
+            loopContext.deadlines.remove(stream)
             stream.end(
                 Failure(
                     .resourceExhausted, reason: Failure.tooLarge,
@@ -199,6 +211,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
     }
 
     private func started(_ stream: ClientStream, _ opening: Opening) {
+        stream.id = nextStream
         nextStream += 2
         stream.sendWindow = SendWindow(bytes: peer.streamWindowBytes)
         streams.insert(stream)
@@ -257,13 +270,14 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
     override func didClose(_ failure: Failure) {
         onClose(self)
-        while let next = waiting.removeFirst() { next() }
+        openWaiting()
     }
 
     /// Closes once calls in flight have ended.
     func shutdown() {
         guard !isClosed else { return }
         isDraining = true
+        openWaiting()
         closeIfDrained()
     }
 
