@@ -11,6 +11,20 @@ public struct FastRandom: RandomNumberGenerator, Sendable {
         state = (system.next() | 1, system.next(), system.next(), system.next())
     }
 
+    /// A generator that gives the same words for the same seed: for simulations.
+    public init(seed: UInt64) {
+        // As its authors advise, the state comes from another generator (SplitMix64), which never gives four zeros in a row.
+        var word = seed
+        func mixed() -> UInt64 {
+            word &+= 0x9E37_79B9_7F4A_7C15
+            var z = word
+            z = (z ^ z >> 30) &* 0xBF58_476D_1CE4_E5B9
+            z = (z ^ z >> 27) &* 0x94D0_49BB_1331_11EB
+            return z ^ z >> 31
+        }
+        state = (mixed(), mixed(), mixed(), mixed())
+    }
+
     public mutating func next() -> UInt64 {
         let result = rotated(state.1 &* 5, by: 7) &* 9
         let shifted = state.1 << 17

@@ -102,6 +102,9 @@ final class ClientConnection: Connection, @unchecked Sendable {
         if status.isRefused, stream.progress == .sent { stream.progress = .refused }
         if let failure = status.failure { return release(stream, failure) }
         let payload = frame.payload(in: buffer)
+        guard !stream.isInsideMessage else {
+            throw ProtocolViolation("stream \(stream.id) ended inside a message")
+        }
         if frame.flags.isSuperset(of: .endMessage), !frame.flags.contains(.zstd),
             payload.readableBytes <= limits.messageBytesMax
         {
@@ -138,7 +141,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
         isDraining = true
         onEvent(.draining(failure))
         endStreams()
-        while let next = waiting.removeFirst() { next() }
+        openWaiting()
         closeIfDrained()
     }
 
@@ -154,10 +157,18 @@ final class ClientConnection: Connection, @unchecked Sendable {
     }
 
     private func didRelease() {
-        if streams.count < peer.streamsMax, let next = waiting.removeFirst() { next() }
+        openWaiting()
         if isDraining { closeIfDrained() }
         if idleMsMax != nil, streams.isEmpty { becameIdle() }
     }
+
+    /// Opens waiting calls while there is room; when there will be none any more, they learn that. Those that have ended while they waited
+    /// take no room: the next has its turn.
+    private func openWaiting() {
+        while streams.count < peer.streamsMax || !isUsable, let next = waiting.removeFirst() { next() }
+    }
+
+    override func didReceiveHello() { openWaiting() }
 
     private func closeIfDrained() {
         if isDraining, streams.isEmpty { closeAfterFlush() }
@@ -192,12 +203,11 @@ final class ClientConnection: Connection, @unchecked Sendable {
                     .unavailable, reason: "CONNECTION_CLOSED", "The connection is closing.", remedy: "Try again."))
             return
         }
-        stream.id = nextStream
         let start = beginFrame(
             .request,
             first == nil
                 ? (opening.endStream ? [.endStream, .noMessage] : .noMessage)
-                : opening.endStream ? [.endMessage, .endStream] : .endMessage, stream: stream.id)
+                : opening.endStream ? [.endMessage, .endStream] : .endMessage, stream: nextStream)
         let metaLength = opening.meta.encode(path: opening.method.pathBytes, into: &outbound)
         guard metaLength <= RPCLimits.metaBytesMax else {
             dropFrame(start)
@@ -231,6 +241,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
     }
 
     private func started(_ stream: ClientStream, _ opening: Opening) {
+        stream.id = nextStream
         nextStream += 2
         stream.progress = .sent
         stream.sendWindow = SendWindow(bytes: peer.streamWindowBytes)
@@ -297,7 +308,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
     override func willClose(_ failure: Failure) { onEvent(.closed(failure)) }
 
     override func didClose(_ failure: Failure) {
-        while let next = waiting.removeFirst() { next() }
+        openWaiting()
     }
 
     /// Closes once calls in flight have ended.

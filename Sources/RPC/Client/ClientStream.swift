@@ -115,15 +115,19 @@ final class ClientStream: RPCStream, @unchecked Sendable {
         if let failure {
             discardInbound()
             answerReader.resume(throwing: failure)
-        } else if inbound.count == 1, let message = takeMessage() {
-            answerReader.resume(returning: message)
-        } else {
-            let count = inbound.count
-            discardInbound()
-            answerReader.resume(
-                throwing: Failure(
+            return
+        }
+        let count = inbound.count
+        do {
+            guard count == 1, let message = try takeMessage() else {
+                throw Failure(
                     .internalError, reason: "NOT_ONE_MESSAGE",
-                    "The service answered with \(count) messages instead of one."))
+                    "The service answered with \(count) messages instead of one.")
+            }
+            answerReader.resume(returning: message)
+        } catch {
+            discardInbound()
+            answerReader.resume(throwing: error)
         }
     }
 }

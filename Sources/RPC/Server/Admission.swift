@@ -122,5 +122,8 @@ final class AdmissionGate: Sendable {
         if let next = state.withLock({ $0.finish(now: now) }) { next.turnCame() }
     }
 
+    /// Calls that run and wait now.
+    var load: (running: Int, waiting: Int) { state.withLock { ($0.running, $0.waiting) } }
+
     func leave(_ ticket: Admission<ServerStream>.Ticket) -> Bool { state.withLock { $0.leave(ticket) } }
 }

@@ -24,6 +24,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
             loop: loop)
     }
 
+    override class var answersCalls: Bool { true }
     override func stream(_ id: UInt32) -> RPCStream? { streams[id] }
     override var openStreams: [RPCStream] { streams.all }
     override var openStreamCount: Int { streams.count }
@@ -172,6 +173,8 @@ final class ServerConnection: Connection, @unchecked Sendable {
                     remedy: "Try again later.", retryAfterMs: retryAfterMs))
         } else if case .held = stream.turn {
             run(stream)
+        } else {
+            stream.compactInbound()
         }
     }
 
@@ -196,6 +199,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
         }
         guard stream.isRunning else { return }
         stream.task = task
+        stream.compactInbound()
         if isClosed { task?.cancel() }
     }
 
@@ -238,7 +242,12 @@ final class ServerConnection: Connection, @unchecked Sendable {
     private func finish(_ stream: ServerStream, reply: ByteBuffer) async throws {
         if reply.readableBytes <= peer.frameBytesMax - RPCLimits.metaBytesMax - Checksum.bytes {
             execute { [self] in
-                if writeReply(RawMessage(reply), on: stream) { handlerReturned(stream) }
+                if writeReply(RawMessage(reply), on: stream) {
+                    handlerReturned(stream)
+                } else {
+                    // It fits into a frame, so it is the peer's limit of messages that it exceeds.
+                    finishOnLoop(stream, tooLargeForPeer(reply.readableBytes))
+                }
             }
         } else {
             try await stream.sendCancellable(reply)

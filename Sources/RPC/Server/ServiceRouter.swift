@@ -58,9 +58,11 @@ public struct ServiceRouter: Sendable {
         add(
             method,
             begin: { connection, stream in
-                guard let bytes = stream.takeMessage() else { return connection.serveLater(stream) }
                 let request: Request
-                do { request = try Request.decode(bytes) } catch {
+                do {
+                    guard let bytes = try stream.takeMessage() else { return connection.serveLater(stream) }
+                    request = try Request.decode(bytes)
+                } catch {
                     connection.finish(stream, Failure(wrapping: error))
                     return nil
                 }

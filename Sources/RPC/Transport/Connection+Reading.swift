@@ -36,7 +36,38 @@ extension Connection {
             fail(error)
             return
         }
-        if buffer.readableBytes > 0, !isClosed { incoming = compacted(buffer) }
+        guard !isClosed else { return }
+        isReadingStopped = !mayRead
+        if buffer.readableBytes > 0 { incoming = isReadingStopped ? buffer : compacted(buffer) }
+    }
+
+    /// Replies are written whether the peer takes them or not. So that they stay few, a peer that does not take them is not listened to.
+    private var mayRead: Bool { unsentBytes + outbound.readableBytes < readingStopsAtBytes }
+
+    /// The socket has taken something: reads on if that is enough.
+    func resumeReading() {
+        guard isReadingStopped, !isClosed, !isReading, mayRead else { return }
+        isReadingStopped = false
+        isReading = true
+        loopContext.reading()
+        loopContext.executor.batch(for: self) {
+            guard var waiting = incoming else { return }
+            incoming = nil
+            readFrames(&waiting)
+        }
+        compactStreams()
+        isReading = false
+        flush()
+        guard !isReadingStopped, isReadWanted else { return }
+        isReadWanted = false
+        context?.read()
+    }
+
+    /// Lets go of the buffer that was read into: what streams keep of it, they copy.
+    func compactStreams() {
+        guard !streamsToCompact.isEmpty else { return }
+        for stream in streamsToCompact { stream.compactInbound() }
+        streamsToCompact.removeAll(keepingCapacity: true)
     }
 
     /// What is kept until more arrives: a copy when it would keep a much larger buffer alive.
@@ -53,10 +84,9 @@ extension Connection {
         var violation: ProtocolViolation?
         buffer.withUnsafeReadableBytes { all in
             do throws(ProtocolViolation) {
-                while !isClosed {
+                while !isClosed, mayRead {
                     let rest = UnsafeRawBufferPointer(rebasing: all[offset...])
-                    let frameMax =
-                        helloReceived ? limits.frameBytesMax : max(limits.frameBytesMax, RPCLimits.helloBytesMax)
+                    let frameMax = helloReceived ? frameBytesMax : max(frameBytesMax, RPCLimits.helloBytesMax)
                     guard let header = try FrameHeader.peek(rest, frameBytesMax: frameMax),
                         rest.count >= FrameHeader.bytes + header.length
                     else { break }
@@ -106,8 +136,8 @@ extension Connection {
             guard header.type & 0x80 != 0 else { throw ProtocolViolation("frame type \(header.type) is unknown") }
             return try floods.received(.ignored, now: loopContext.readTime)
         }
-        guard header.flags.isSubset(of: .known) else {
-            throw ProtocolViolation("frame flags \(header.flags.rawValue) are unknown")
+        guard header.flags.isSubset(of: .known), !header.flags.isSuperset(of: [.endMessage, .noMessage]) else {
+            throw ProtocolViolation("frame flags \(header.flags.rawValue) are unknown or contradict each other")
         }
         guard helloReceived || type == .hello || type == .goAway else {
             throw ProtocolViolation("a frame came before HELLO")

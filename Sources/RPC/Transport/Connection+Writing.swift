@@ -107,14 +107,17 @@ extension Connection {
         unsentBytes += count
         let promise = loop.makePromise(of: Void.self)
         promise.futureResult.assumeIsolated().whenComplete { [self] _ in sent(count) }
-        keepalive.writing(at: loopContext.readTime, unsent: unsentBytes)
         context.writeAndFlush(wrapOutboundOut(bytes), promise: promise)
+        // Mostly the socket has taken everything by now; the clock is read only when not.
+        if unsentBytes > 0 { keepalive.blocked(at: loopContext.now()) }
     }
 
     private func sent(_ count: Int) {
         unsentBytes -= count
-        keepalive.wrote(at: loopContext.readTime)
+        if unsentBytes > 0 { keepalive.wrote(at: loopContext.now()) } else { keepalive.wroteAll() }
         if !round.isEmpty { pump() }
+        // Not from here: what is read writes, and that may be taken at once, and so on without end.
+        if isReadingStopped { loop.execute { self.resumeReading() } }
     }
 
     /// Takes a message for `stream`, at once if windows allow and after others otherwise. `bytes` is nil for the end of the stream alone.
@@ -179,7 +182,8 @@ extension Connection {
                 }
                 continue
             }
-            sendPart(min(room, remaining), of: write, on: stream)
+            // A HELLO may have put a window below zero: what has no bytes goes all the same.
+            sendPart(max(0, min(room, remaining)), of: write, on: stream)
             if !stream.pending.isEmpty { join(stream) }
         }
     }

@@ -2,8 +2,9 @@ internal import Core
 internal import NIOCore
 
 /// What both ends of an ACP/1 connection share: framing, HELLO, flow control, the writer, keepalive. Confined to its event loop.
-class Connection: ChannelInboundHandler, @unchecked Sendable {
+class Connection: ChannelDuplexHandler, @unchecked Sendable {
     typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     let limits: RPCLimits
@@ -14,6 +15,11 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
     @exclusivity(unchecked) private(set) var isClosed = false
     /// Set when the connection is to close once its last stream has ended.
     @exclusivity(unchecked) var isDraining = false
+    /// Unsent bytes at which no more frames are read. Twice what streams may fill, so that bulk alone does not keep CANCEL and WINDOW from being read.
+    let readingStopsAtBytes: Int
+    /// Largest frame that is taken, and the window with which streams begin.
+    let frameBytesMax: Int
+    let streamReceiveWindow: ReceiveWindow
     /// When the connection began.
     let openedAt: MonotonicTime
 
@@ -28,6 +34,11 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
     @exclusivity(unchecked) var unflushedFrames = 0
     @exclusivity(unchecked) var flushScheduled = false
     @exclusivity(unchecked) var isReading = false
+    @exclusivity(unchecked) var isReadingStopped = false
+    @exclusivity(unchecked) var isReadWanted = false
+    @exclusivity(unchecked) var streamsToCompact: [RPCStream] = []
+    /// Messages of all streams that nobody has taken yet.
+    @exclusivity(unchecked) var queuedMessages = 0
     @exclusivity(unchecked) var unsentBytes = 0
     @exclusivity(unchecked) var sendsChecksums = false
     @exclusivity(unchecked) var compresses = false
@@ -37,7 +48,8 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
     @exclusivity(unchecked) var keepalive: Keepalive
     @exclusivity(unchecked) var floods: FloodGuard
     private var helloTimer: Scheduled<Void>?
-    private var keepaliveTimer: RepeatedTask?
+    private var keepaliveTimer: Scheduled<Void>?
+    private var closeTimer: Scheduled<Void>?
 
     init(limits: RPCLimits, options: WireOptions, loopContext: LoopContext, loop: any EventLoop) {
         self.limits = limits
@@ -45,13 +57,26 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
         self.loopContext = loopContext
         self.loop = loop
         openedAt = loopContext.now()
-        connectionReceiveWindow = ReceiveWindow(bytes: limits.connectionWindowBytes)
-        keepalive = Keepalive(now: openedAt)
+        let assumed = Self.answersCalls ? RPCLimits() : limits
+        readingStopsAtBytes = Self.answersCalls ? 2 * limits.unsentBytesMax : .max
+        connectionReceiveWindow = ReceiveWindow(
+            bytes: limits.connectionWindowBytes, excessMax: assumed.connectionWindowBytes - limits.connectionWindowBytes
+        )
+        streamReceiveWindow = ReceiveWindow(
+            bytes: limits.streamWindowBytes, excessMax: assumed.streamWindowBytes - limits.streamWindowBytes)
+        frameBytesMax = max(limits.frameBytesMax, assumed.frameBytesMax)
+        keepalive = Keepalive(
+            now: openedAt, idleMax: .seconds(limits.keepaliveSeconds),
+            answerMax: .seconds(limits.keepaliveAnswerSeconds),
+            stalledMax: .seconds(limits.stalledWriteSeconds))
         floods = FloodGuard(now: openedAt)
     }
 
     // MARK: For the two ends
 
+    /// This end answers calls. Its peer may send some before it has read our HELLO, going by the defaults: limits of ours that are lower
+    /// bind it only afterwards, and nothing tells when that is. And what this end reads makes it write, so it must not read on when nobody takes that.
+    class var answersCalls: Bool { false }
     /// Bytes that open the connection, before HELLO.
     func writePreface() {}
     /// Consumes the peer's preface; false when more bytes are needed.
@@ -100,13 +125,10 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
         // later retain and release several times as slow.
         helloTimer = loop.scheduleTask(in: .seconds(Int64(limits.helloSeconds))) { [self] in
             guard !helloReceived else { return }
-            fail(ProtocolViolation("no HELLO came within \(limits.helloSeconds) s"))
+            // A peer that is silent is gone or busy, not broken: calls may be made elsewhere.
+            fail(ProtocolViolation("no HELLO came within \(limits.helloSeconds) s", code: .unavailable))
         }
-        let interval = TimeAmount.seconds(
-            Int64(max(1, min(limits.keepaliveSeconds, limits.keepaliveAnswerSeconds) / 2)))
-        keepaliveTimer = loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [self] _ in
-            checkLiveness()
-        }
+        checkLivenessLater()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -127,6 +149,11 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
                 readFrames(&whole)
             }
         }
+        compactStreams()
+    }
+
+    func read(context: ChannelHandlerContext) {
+        if isReadingStopped { isReadWanted = true } else { context.read() }
     }
 
     func channelReadComplete(context: ChannelHandlerContext) {
@@ -141,6 +168,7 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     func channelInactive(context: ChannelHandlerContext) {
+        closeTimer?.cancel()
         close(
             Failure(
                 .unavailable, reason: "CONNECTION_LOST", "The connection to the peer was lost during the call.",
@@ -176,18 +204,25 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
 
     // MARK: Life
 
+    /// Looks again when the first of the limits can have passed: an idle connection is looked at once in a keepalive.
+    private func checkLivenessLater() {
+        let now = loopContext.now()
+        let wait = now.nanosecondsElapsed(to: keepalive.due(after: now))
+        keepaliveTimer = loop.scheduleTask(in: .nanoseconds(max(wait, 1_000_000))) { [self] in checkLiveness() }
+    }
+
     private func checkLiveness() {
-        switch keepalive.check(
-            now: loopContext.now(), idleMax: .seconds(limits.keepaliveSeconds),
-            answerMax: .seconds(limits.keepaliveAnswerSeconds), stalledMax: .seconds(limits.stalledWriteSeconds),
-            unsent: unsentBytes)
-        {
+        let now = loopContext.now()
+        // Who does not listen cannot blame the peer for its silence.
+        if isReadingStopped { keepalive.heard(at: now) }
+        switch keepalive.check(now: now) {
         case .nothing: break
-        case .ping:
-            let now = loopContext.now().nanoseconds
-            writeFrame(.ping, stream: 0, payload: { $0.writeInteger(now) })
-        case .dead: context?.close(promise: nil)
+        case .ping: writeFrame(.ping, stream: 0, payload: { $0.writeInteger(now.nanoseconds) })
+        case .dead:
+            context?.close(promise: nil)
+            return
         }
+        checkLivenessLater()
     }
 
     /// Tells the peer what it broke, and closes.
@@ -195,8 +230,13 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
         guard !isClosed else { return }
         goAway(lastStream: 0, code: violation.code, violation.message)
         isReading = false
-        closeLingering()
+        // Before the socket: one that takes the GOAWAY at once is closed at once, and calls would see a lost connection instead of the reason.
         close(violation.failure)
+        // A peer that takes nothing would keep the socket for ever: nothing else watches it now.
+        closeTimer = loop.scheduleTask(in: .seconds(Int64(limits.stalledWriteSeconds))) { [self] in
+            context?.close(promise: nil)
+        }
+        closeLingering()
     }
 
     private static let lingerMilliseconds: Int64 = 500
@@ -242,7 +282,11 @@ class Connection: ChannelInboundHandler, @unchecked Sendable {
 
     /// Closes the socket after what is written has been sent.
     func closeAfterFlush() {
-        guard !isClosed, let context else { return }
+        if !isClosed { flushAndClose() }
+    }
+
+    private func flushAndClose() {
+        guard let context else { return }
         flush()
         // An empty write completes after everything before it.
         let channel = context.channel

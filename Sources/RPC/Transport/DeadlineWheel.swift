@@ -27,7 +27,7 @@ final class DeadlineWheel: @unchecked Sendable {
     // Confined to the loop.
     @exclusivity(unchecked) private var slots: [DeadlineEntry?] = Array(repeating: nil, count: slotCount)
     @exclusivity(unchecked) private var lastTick: UInt64 = 0
-    @exclusivity(unchecked) private var count = 0
+    @exclusivity(unchecked) private(set) var count = 0
     @exclusivity(unchecked) private var isTurning = false
 
     init(loop: any EventLoop, clock: LoopContext.Clock) {
@@ -65,7 +65,9 @@ final class DeadlineWheel: @unchecked Sendable {
     private func turn() {
         guard !isTurning, count > 0 else { return }
         isTurning = true
-        loop.scheduleTask(in: .milliseconds(Int64(Self.tickMs))) {
+        // At the beginning of a tick: turning at any other time would add to the lateness of all that end with it.
+        let intoTick = clock.now().nanoseconds % Self.tickNanos
+        loop.scheduleTask(in: .nanoseconds(Int64(Self.tickNanos - intoTick))) {
             self.isTurning = false
             self.expire(through: self.clock.now().nanoseconds / Self.tickNanos)
             self.turn()

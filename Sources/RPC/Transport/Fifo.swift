@@ -36,6 +36,18 @@ struct Fifo<Element> {
         return result
     }
 
+    /// Replaces the last `count` elements, or all when there are fewer.
+    mutating func updateLast(_ count: Int, _ change: (inout Element) -> Void) {
+        let first = max(head, rest.count - count)
+        for index in first..<max(first, rest.count) {
+            guard var element = rest[index] else { continue }
+            rest[index] = nil
+            change(&element)
+            rest[index] = element
+        }
+        if count > rest.count - head { updateFirst(change) }
+    }
+
     /// Replaces the element at the front.
     mutating func updateFirst(_ change: (inout Element) -> Void) {
         guard var element = front else { return }

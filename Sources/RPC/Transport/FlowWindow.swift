@@ -28,18 +28,26 @@ struct SendWindow {
 /// Credit is gathered and returned when half of the window waits, so that WINDOW frames stay rare.
 struct ReceiveWindow {
     private let bytes: Int
+    /// What a peer may send beyond `bytes` because it has not read our HELLO yet and goes by the defaults.
+    private let excessMax: Int
     private(set) var available: Int
     private var pending = 0
 
-    init(bytes: Int) {
+    init(bytes: Int, excessMax: Int = 0) {
         self.bytes = bytes
+        self.excessMax = max(0, excessMax)
         available = bytes
     }
+
+    /// Nothing is under way or waits to be taken.
+    var isWhole: Bool { available + pending == bytes }
 
     /// The peer has sent `count` payload bytes.
     mutating func consume(_ count: Int) throws(ProtocolViolation) {
         available -= count
-        if available < 0 { throw ProtocolViolation("\(-available) bytes were sent beyond the flow-control window") }
+        guard available >= -excessMax else {
+            throw ProtocolViolation("\(-available) bytes were sent beyond the flow-control window")
+        }
     }
 
     /// `count` bytes were taken. Returns the credit to send now; 0 for none yet.

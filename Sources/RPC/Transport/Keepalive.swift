@@ -8,11 +8,23 @@ struct Keepalive {
         case dead
     }
 
+    private let idleMax: Duration
+    private let answerMax: Duration
+    private let stalledMax: Duration
     private var lastHeard: MonotonicTime
     private var askedAt: MonotonicTime?
     private var blockedSince: MonotonicTime?
 
-    init(now: MonotonicTime) { lastHeard = now }
+    /// - Parameters:
+    ///   - idleMax: silence after which the peer is asked.
+    ///   - answerMax: time it then has.
+    ///   - stalledMax: time in which the socket must take something of what waits for it.
+    init(now: MonotonicTime, idleMax: Duration, answerMax: Duration, stalledMax: Duration) {
+        self.idleMax = idleMax
+        self.answerMax = answerMax
+        self.stalledMax = stalledMax
+        lastHeard = now
+    }
 
     mutating func heard(at now: MonotonicTime) {
         lastHeard = now
@@ -21,23 +33,27 @@ struct Keepalive {
 
     mutating func answered() { askedAt = nil }
 
-    /// Bytes were handed to the socket.
-    mutating func writing(at now: MonotonicTime, unsent: Int) {
-        if blockedSince == nil, unsent > 0 { blockedSince = now }
+    /// Bytes wait for the socket.
+    mutating func blocked(at now: MonotonicTime) {
+        if blockedSince == nil { blockedSince = now }
     }
 
-    /// The socket took bytes: it makes progress.
+    /// The socket took some bytes and others wait: it makes progress.
     mutating func wrote(at now: MonotonicTime) { blockedSince = now }
 
-    mutating func check(now: MonotonicTime, idleMax: Duration, answerMax: Duration, stalledMax: Duration, unsent: Int)
-        -> Action
-    {
-        if unsent == 0 {
-            blockedSince = nil
-        } else if let blockedSince, blockedSince.duration(to: now) > stalledMax {
-            return .dead
-        }
-        if let askedAt { return askedAt.duration(to: now) > answerMax ? .dead : .nothing }
+    /// The socket took everything.
+    mutating func wroteAll() { blockedSince = nil }
+
+    /// When `check` may say something new, whatever happens until then.
+    func due(after now: MonotonicTime) -> MonotonicTime {
+        let silence = askedAt?.advanced(by: answerMax) ?? lastHeard.advanced(by: idleMax)
+        // What is not blocked now may be so in a moment.
+        return min(silence, (blockedSince ?? now).advanced(by: stalledMax))
+    }
+
+    mutating func check(now: MonotonicTime) -> Action {
+        if let blockedSince, blockedSince.duration(to: now) >= stalledMax { return .dead }
+        if let askedAt { return askedAt.duration(to: now) >= answerMax ? .dead : .nothing }
         guard lastHeard.duration(to: now) >= idleMax else { return .nothing }
         askedAt = now
         return .ping

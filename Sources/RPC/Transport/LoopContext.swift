@@ -25,6 +25,11 @@ final class LoopContext: @unchecked Sendable {
             if let simulated { return simulated() }
             return MonotonicTime.now()
         }
+
+        /// The civil time now. A simulation's is that of its own clock since 1970, so that ids made from it repeat with the seed.
+        func wall(at now: MonotonicTime) -> WallTime {
+            simulated == nil ? .now() : WallTime(microseconds: Int64(clamping: now.nanoseconds / 1000))
+        }
     }
 
     init(loop: any EventLoop, clock: Clock = .system, random: FastRandom = FastRandom()) {
@@ -33,7 +38,7 @@ final class LoopContext: @unchecked Sendable {
         self.random = random
         self.clock = clock
         readTime = clock.now()
-        readWallTime = .now()
+        readWallTime = clock.wall(at: readTime)
     }
 
     func now() -> MonotonicTime { clock.now() }
@@ -41,7 +46,7 @@ final class LoopContext: @unchecked Sendable {
     /// Bytes came.
     func reading() {
         readTime = clock.now()
-        readWallTime = .now()
+        readWallTime = clock.wall(at: readTime)
     }
 
     /// An id for a call that brought none.

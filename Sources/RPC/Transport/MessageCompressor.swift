@@ -11,7 +11,7 @@ final class MessageCompressor {
     /// A compressed message must be smaller than this part of the original to be sent.
     private static let savingPercentMin = 10
     private static let level: CInt = 1
-    /// A message may not unpack to more than this times its size: an honest sender gains nothing beyond.
+    /// A message may not unpack to more than this times its size: an honest sender gains little beyond, and sends it as it is.
     static let ratioMax = 200
 
     private let compression: OpaquePointer?
@@ -47,21 +47,28 @@ final class MessageCompressor {
         return written > 0 && count <= written * Self.ratioMax ? compressed : nil
     }
 
-    /// The message in a zstd frame.
+    /// Size of the message in a zstd frame.
     /// - Throws: `Failure` RESOURCE_EXHAUSTED `TOO_LARGE` for one that would be larger than `messageBytesMax` or `ratioMax` times its
     ///   frame, INVALID_ARGUMENT `BAD_COMPRESSION` for bytes that are no frame or declare no size.
-    func decompress(_ frame: ByteBuffer, messageBytesMax: Int) throws -> ByteBuffer {
+    static func declaredBytes(_ frame: ByteBuffer, messageBytesMax: Int) throws -> Int {
         let count = frame.readableBytes
         let declared = frame.withUnsafeReadableBytes { ZSTD_getFrameContentSize($0.baseAddress, count) }
         // The two largest values mean "unknown" and "not a frame".
-        guard declared < UInt64.max - 1 else { throw Self.damaged }
-        guard declared <= UInt64(messageBytesMax), declared <= UInt64(count) * UInt64(Self.ratioMax) else {
+        guard declared < UInt64.max - 1 else { throw damaged }
+        guard declared <= UInt64(messageBytesMax), declared <= UInt64(count) * UInt64(ratioMax) else {
             throw Failure(
                 .resourceExhausted, reason: Failure.tooLarge,
-                "A compressed message of \(count) bytes declares \(declared) bytes; the limits are \(messageBytesMax) bytes and \(Self.ratioMax) times its size.",
+                "A compressed message of \(count) bytes declares \(declared) bytes; the limits are \(messageBytesMax) bytes and \(ratioMax) times its size.",
                 remedy: "Send large things as a stream of smaller messages.")
         }
-        let size = Int(declared)
+        return Int(declared)
+    }
+
+    /// The message in a zstd frame.
+    /// - Throws: as `declaredBytes`.
+    func decompress(_ frame: ByteBuffer, messageBytesMax: Int) throws -> ByteBuffer {
+        let count = frame.readableBytes
+        let size = try Self.declaredBytes(frame, messageBytesMax: messageBytesMax)
         var message = ByteBufferAllocator().buffer(capacity: size)
         var written = 0
         frame.withUnsafeReadableBytes { source in

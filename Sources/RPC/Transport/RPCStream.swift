@@ -1,10 +1,12 @@
 internal import Core
 internal import NIOCore
 
-/// A message that has arrived, and the credit to give back when it is taken.
+/// A message that has arrived, and the credit to give back when it is taken. It stays compressed until then: flow control bounds what
+/// waits by its size on the wire.
 struct InboundMessage {
     var bytes: ByteBuffer
     var credit: Int
+    var isCompressed: Bool
 }
 
 /// A message, or the end of a stream, that waits for windows or socket.
@@ -26,6 +28,9 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
     @exclusivity(unchecked) final private(set) var inbound = Fifo<InboundMessage>()
     @exclusivity(unchecked) final private var partial: ByteBuffer?
     @exclusivity(unchecked) final private var partialIsCompressed = false
+    /// Messages at the end of `inbound` that may be slices of the buffer that is being read from, and whether the connection knows.
+    @exclusivity(unchecked) final private var freshMessages = 0
+    @exclusivity(unchecked) final private var isToCompact = false
     @exclusivity(unchecked) final private var reader: UnsafeContinuation<ByteBuffer?, any Error>?
     @exclusivity(unchecked) final private(set) var receiveWindow: ReceiveWindow
     /// Bytes that are complete or partial here and not taken.
@@ -54,7 +59,7 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
     init(id: UInt32, connection: Connection) {
         self.id = id
         self.connection = connection
-        receiveWindow = ReceiveWindow(bytes: connection.limits.streamWindowBytes)
+        receiveWindow = connection.streamReceiveWindow
         sendWindow = SendWindow(bytes: connection.peer.streamWindowBytes)
     }
 
@@ -73,6 +78,9 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
 
     /// The connection is gone.
     func connectionClosed(_ failure: Failure) { end(failure) }
+
+    /// A message has begun and is not complete.
+    final var isInsideMessage: Bool { partial != nil }
 
     // MARK: Inbound
 
@@ -98,24 +106,24 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
         if partial != nil {
             try append(payload, flags)
             // Empty when the message was too large: the stream has failed then.
-            guard let whole = partial else { return }
+            guard let whole = partial else { return connection.creditConnection(credit) }
             message = whole
             partial = nil
             inboundBytes -= whole.readableBytes
         } else if !fits(payload.readableBytes) {
-            return
+            return connection.creditConnection(credit)
         }
-        if flags.contains(.zstd) {
+        let isCompressed = flags.contains(.zstd)
+        if isCompressed {
             do {
-                message = try connection.loopContext.compressor.decompress(
-                    message, messageBytesMax: connection.limits.messageBytesMax)
+                _ = try MessageCompressor.declaredBytes(message, messageBytesMax: connection.limits.messageBytesMax)
             } catch {
                 connection.creditConnection(credit)
                 connection.fail(self, Failure(wrapping: error))
                 return
             }
         }
-        deliver(InboundMessage(bytes: message, credit: credit))
+        deliver(InboundMessage(bytes: message, credit: credit, isCompressed: isCompressed))
     }
 
     private func append(_ payload: ByteBuffer, _ flags: FrameFlags) throws(ProtocolViolation) {
@@ -130,6 +138,7 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
             }
             partial?.writeImmutableBuffer(payload)
         }
+        compactLater()
         inboundBytes += payload.readableBytes
         if !fits(partial?.readableBytes ?? 0) {
             inboundBytes -= partial?.readableBytes ?? 0
@@ -162,13 +171,65 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
         if !isOpen {
             giveBack(message.credit)
         } else if let reader {
-            self.reader = nil
             giveBack(message.credit)
-            reader.resume(returning: message.bytes)
+            do {
+                let bytes = try opened(message)
+                self.reader = nil
+                reader.resume(returning: bytes)
+            } catch {
+                // Tells the reader too.
+                connection.fail(self, error)
+            }
         } else {
+            guard connection.queuedMessages < RPCLimits.queuedMessagesMax else { return tooManyMessages(message) }
+            connection.queuedMessages += 1
             inboundBytes += message.bytes.readableBytes
             inbound.append(message)
+            freshMessages += 1
+            // That of a REQUEST is taken at once, as a rule; otherwise whoever starts the handler sees to it.
+            if message.credit > 0 { compactLater() }
         }
+    }
+
+    private func tooManyMessages(_ message: InboundMessage) {
+        connection.creditConnection(message.credit)
+        connection.fail(
+            self,
+            Failure(
+                .resourceExhausted, reason: "TOO_MANY_MESSAGES",
+                "More than \(RPCLimits.queuedMessagesMax) messages of this connection wait to be read.",
+                remedy: "Put more into each message, or send more slowly."))
+    }
+
+    private func opened(_ message: InboundMessage) throws(Failure) -> ByteBuffer {
+        guard message.isCompressed else { return message.bytes }
+        do {
+            return try connection.loopContext.compressor.decompress(
+                message.bytes, messageBytesMax: connection.limits.messageBytesMax)
+        } catch { throw Failure(wrapping: error) }
+    }
+
+    private func compactLater() {
+        guard !isToCompact else { return }
+        isToCompact = true
+        connection.streamsToCompact.append(self)
+    }
+
+    /// Copies what is here out of the buffers it was read into: a stream that is not read must not keep a megabyte for each byte of its own.
+    final func compactInbound() {
+        isToCompact = false
+        if let partial, Self.wastes(partial) { self.partial = Self.copy(partial, room: partial.readableBytes) }
+        inbound.updateLast(freshMessages) { if Self.wastes($0.bytes) { $0.bytes = Self.copy($0.bytes) } }
+        freshMessages = 0
+    }
+
+    private static func wastes(_ bytes: ByteBuffer) -> Bool { bytes.storageCapacity > 4 * bytes.readableBytes + 1024 }
+
+    private static func copy(_ bytes: ByteBuffer, room: Int = 0) -> ByteBuffer {
+        guard bytes.readableBytes > 0 else { return ByteBuffer() }
+        var copy = ByteBufferAllocator().buffer(capacity: bytes.readableBytes + room)
+        copy.writeImmutableBuffer(bytes)
+        return copy
     }
 
     /// Lets the peer send what was taken.
@@ -181,18 +242,30 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
     }
 
     /// The next message if it is here. On the loop.
-    final func takeMessage() -> ByteBuffer? {
+    /// - Throws: INVALID_ARGUMENT `BAD_COMPRESSION`; the call has failed then.
+    final func takeMessage() throws(Failure) -> ByteBuffer? {
         guard let message = inbound.removeFirst() else { return nil }
+        connection.queuedMessages -= 1
         inboundBytes -= message.bytes.readableBytes
         giveBack(message.credit)
-        return message.bytes
+        guard message.isCompressed else { return message.bytes }
+        do {
+            return try opened(message)
+        } catch {
+            connection.fail(self, error)
+            discardInbound()
+            throw error
+        }
     }
 
     /// The next message; nil after the last. One reader at a time.
     final func next(isolation: isolated (any Actor)? = #isolation) async throws -> ByteBuffer? {
-        if connection.loop.inEventLoop, let message = takeMessage() { return message }
+        if connection.loop.inEventLoop, let message = try takeMessage() { return message }
         return try await connection.onLoop { [self] (continuation: UnsafeContinuation<ByteBuffer?, any Error>) in
-            if let message = takeMessage() {
+            let taken = Result { () throws(Failure) in try takeMessage() }
+            if case .failure(let failure) = taken {
+                continuation.resume(throwing: failure)
+            } else if case .success(let message?) = taken {
                 continuation.resume(returning: message)
             } else if case .failed(let failure) = outcome {
                 continuation.resume(throwing: failure)
@@ -269,6 +342,7 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
     /// Drops messages nobody will take, giving their credit back to the connection.
     final func discardInbound() {
         while let message = inbound.removeFirst() {
+            connection.queuedMessages -= 1
             inboundBytes -= message.bytes.readableBytes
             connection.creditConnection(message.credit)
         }

@@ -72,8 +72,10 @@ struct MetaReader {
         return text
     }
 
-    /// Passes over a field that this version does not know.
-    mutating func skip(_ tag: UInt64) throws(Malformed) {
+    /// Passes over a field that this version does not know. Fields up to `known` it does: one of those in another wire type than its own is
+    /// a mistake in one of two proto files, and refused as everywhere.
+    mutating func skip(_ tag: UInt64, known: UInt64) throws(Malformed) {
+        guard tag >> 3 > known else { throw Malformed() }
         switch tag & 7 {
         case 0: _ = try varint()
         case 1: try pass(8)

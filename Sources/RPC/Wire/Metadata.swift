@@ -77,7 +77,7 @@ extension Metadata {
             switch tag {
             case 1 << 3 | 2: key = try reader.text()
             case 2 << 3 | 2: value = try reader.bytes()
-            default: try reader.skip(tag)
+            default: try reader.skip(tag, known: 2)
             }
         }
         try add(key, bytes: Array(value))

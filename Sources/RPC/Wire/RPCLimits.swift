@@ -28,6 +28,8 @@ public struct RPCLimits: Sendable, Hashable {
     public static let metadataBytesMax = 12_288
     /// Bytes of HELLO.
     public static let helloBytesMax = 4096
+    /// Messages of one connection that wait to be read. Credit bounds their bytes and not their number, and each costs memory besides.
+    static let queuedMessagesMax = 65_536
     /// Payload of one DATA frame under round robin.
     static let quantumBytes = 32 << 10
 

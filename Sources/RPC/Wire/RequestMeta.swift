@@ -54,7 +54,7 @@ struct RequestMeta {
             case 10 << 3: attempt = UInt32(truncatingIfNeeded: try reader.varint())
             case 11 << 3 | 2: credential = try reader.text()
             case 12 << 3 | 2: try metadata.readPair(try reader.bytes())
-            default: try reader.skip(tag)
+            default: try reader.skip(tag, known: 12)
             }
         }
         if traceID.count == 16, spanID.count == 8 {

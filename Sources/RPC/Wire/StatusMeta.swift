@@ -29,12 +29,12 @@ struct StatusMeta {
 
     private mutating func read(_ bytes: UnsafeRawBufferPointer) throws {
         var reader = MetaReader(bytes)
-        var code: UInt64 = 0
+        var code: UInt32 = 0
         // Made only for calls that failed.
         var details = Failure(.unknown, "")
         while let tag = try reader.tag() {
             switch tag {
-            case 1 << 3: code = try reader.varint()
+            case 1 << 3: code = UInt32(truncatingIfNeeded: try reader.varint())
             case 2 << 3 | 2: details.message = try reader.text()
             case 3 << 3 | 2: details.reason = try reader.text()
             case 4 << 3 | 2: details.remedy = try reader.text()
@@ -44,12 +44,12 @@ struct StatusMeta {
             case 8 << 3: serverMicroseconds = try reader.varint()
             case 9 << 3: queueMicroseconds = try reader.varint()
             case 10 << 3: isRefused = try reader.varint() != 0
-            default: try reader.skip(tag)
+            default: try reader.skip(tag, known: 10)
             }
         }
         guard code != 0 else { return }
         // A code this version does not know is UNKNOWN, as in gRPC.
-        details.code = StatusCode(rawValue: Int(truncatingIfNeeded: code)) ?? .unknown
+        details.code = StatusCode(rawValue: Int(code)) ?? .unknown
         failure = details
     }
 
@@ -60,7 +60,7 @@ struct StatusMeta {
             switch tag {
             case 1 << 3 | 2: field.field = try reader.text()
             case 2 << 3 | 2: field.description = try reader.text()
-            default: try reader.skip(tag)
+            default: try reader.skip(tag, known: 2)
             }
         }
         return field
