@@ -153,7 +153,7 @@ class Connection:
         """The bytes of a message as they are sent, and its flag (section 2, compression)."""
         if self.compresses and self.peer and self.peer.features & FEATURE_ZSTD and len(message) >= 1024:
             smaller = zstandard.ZstdCompressor(level=1, write_content_size=True).compress(message)
-            if len(smaller) <= len(message) * 0.9:
+            if len(message) / 200 <= len(smaller) <= len(message) * 0.9:
                 return smaller, ZSTD
         return message, 0
 
