@@ -128,6 +128,7 @@ class Connection:
         self.next_stream = 1
         self.goaway = None
         self.pongs = []
+        self.send_error = None
         # For tests: every frame that came, without the bytes of DATA.
         self.log = []
         if opens:
@@ -140,10 +141,14 @@ class Connection:
             self.sock.sendall(data)
         except OSError as error:
             # What the server said before it closed is still to be read.
-            self.broken = error
+            self.send_error = error
 
-    def send_frame(self, kind, flags=0, stream=0, meta=b"", payload=b""):
-        self.send_raw(pack(kind, flags, stream, meta, payload, checksum=self.sends_checksums))
+    def pack(self, *frame, **parts):
+        """A frame with the checksum that the peer may have asked for."""
+        return pack(*frame, checksum=self.sends_checksums, **parts)
+
+    def send_frame(self, *frame, **parts):
+        self.send_raw(self.pack(*frame, **parts))
 
     @property
     def sends_checksums(self):

@@ -362,19 +362,19 @@ def hello_at_its_limit(server):
 @case()
 def floods(server):
     meta = bytes_of(wire.Request(path=path("ClientStream")))
-    open_call = acp.pack(acp.REQUEST, acp.NO_MESSAGE, 1, meta)
-    for name, before, frame, count in [
-        ("PING", b"", acp.pack(acp.PING, payload=b"8 bytes."), 100), ("CANCEL", open_call, acp.pack(acp.CANCEL, 0, 1), 200),
-        ("WINDOW", b"", window(1), 2000), ("empty DATA", open_call, acp.pack(acp.DATA, 0, 1), 1000),
-        ("ignorable", b"", acp.pack(0xAA), 1000),
+    open_call = (acp.REQUEST, acp.NO_MESSAGE, 1, meta)
+    for name, frame, count in [
+        ("PING", (acp.PING, 0, 0, b"", b"8 bytes."), 100), ("CANCEL", (acp.CANCEL, 0, 1), 200),
+        ("WINDOW", (acp.WINDOW, 0, 0, b"", b"\0\0\0\1"), 2000), ("empty DATA", (acp.DATA, 0, 1), 1000), ("ignorable", (0xAA,), 1000),
     ]:
-        with server.connect(accepts_zstd=False) as connection:
+        with server.connect() as connection:
+            # The call that is opened by hand.
             connection.next_stream = 3
-            connection.send_raw(before + frame * count)
-            # As many as are allowed do no harm; one more is one too many.
+            connection.send_raw(connection.pack(*open_call) + connection.pack(*frame) * count)
+            # As many as are allowed do no harm; one more is one too many. A PING would itself be one.
             if name != "PING":
                 connection.ping()
-            connection.send_raw(frame)
+            connection.send_frame(*frame)
             ends(connection, Code.RESOURCE_EXHAUSTED, name)
     server.works()
 
