@@ -128,6 +128,7 @@ class Connection:
         self.next_stream = 1
         self.goaway = None
         self.pongs = []
+        self.send_error = None
         # For tests: every frame that came, without the bytes of DATA.
         self.log = []
         if opens:
@@ -140,10 +141,14 @@ class Connection:
             self.sock.sendall(data)
         except OSError as error:
             # What the server said before it closed is still to be read.
-            self.broken = error
+            self.send_error = error
 
-    def send_frame(self, kind, flags=0, stream=0, meta=b"", payload=b""):
-        self.send_raw(pack(kind, flags, stream, meta, payload, checksum=self.sends_checksums))
+    def pack(self, *frame, **parts):
+        """A frame with the checksum that the peer may have asked for."""
+        return pack(*frame, checksum=self.sends_checksums, **parts)
+
+    def send_frame(self, *frame, **parts):
+        self.send_raw(self.pack(*frame, **parts))
 
     @property
     def sends_checksums(self):
@@ -153,7 +158,7 @@ class Connection:
         """The bytes of a message as they are sent, and its flag (section 2, compression)."""
         if self.compresses and self.peer and self.peer.features & FEATURE_ZSTD and len(message) >= 1024:
             smaller = zstandard.ZstdCompressor(level=1, write_content_size=True).compress(message)
-            if len(smaller) <= len(message) * 0.9:
+            if len(message) / 200 <= len(smaller) <= len(message) * 0.9:
                 return smaller, ZSTD
         return message, 0
 

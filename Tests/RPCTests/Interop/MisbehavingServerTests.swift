@@ -126,14 +126,15 @@ import Testing
         }
     }
 
-    @Test(arguments: fatal) func streamsEndWithTheSameFailure(_ expected: Case) async throws {
+    /// A reader takes what came before the fault. Not DATA that is no protobuf: it fails sooner.
+    @Test(arguments: fatal.filter { $0.what != .windowExceeded })
+    func streamsEndWithTheSameFailure(_ expected: Case) async throws {
         try await with(asksForChecksums: expected.asksForChecksums) { _, control, _ in
-            let ended = await failure {
-                let replies = try await control.serverStream(.init(misbehaviour: expected.what))
-                while try await replies.next() != nil {}
-            }
-            // Where half a message or one too many is the fault, a stream may end in another way; it must end.
-            #expect(ended?.code == expected.code || expected.what == .headersAfterData)
+            check(
+                await failure {
+                    let replies = try await control.serverStream(.init(misbehaviour: expected.what))
+                    while try await replies.next() != nil {}
+                }, expected)
         }
     }
 

@@ -31,7 +31,7 @@ import Testing
     /// Runs a command and returns its status and all it wrote. The servers' loops go on meanwhile.
     private func run(_ arguments: [String]) async throws -> (status: Int32, output: String) {
         let file = FileManager.default.temporaryDirectory.appending(path: "acp-interop-\(UUIDv7()).log")
-        _ = FileManager.default.createFile(atPath: file.path(), contents: nil)
+        try Data().write(to: file)
         defer { try? FileManager.default.removeItem(at: file) }
         let output = try FileHandle(forWritingTo: file)
         let process = Process()
@@ -40,7 +40,8 @@ import Testing
         process.arguments = ["timeout", "--kill-after", "5", "240"] + arguments
         process.standardOutput = output
         process.standardError = output
-        let status = try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Int32, any Error>) in
+        let status = try await withCheckedThrowingContinuation {
+            (continuation: CheckedContinuation<Int32, any Error>) in
             process.terminationHandler = { continuation.resume(returning: $0.terminationStatus) }
             do { try process.run() } catch {
                 process.terminationHandler = nil

@@ -61,10 +61,6 @@ struct Script {
         RawFrame(type: 6, stream: stream, payload: credit.bigEndianBytes)
     }
 
-    private func compressed(_ message: [UInt8]) -> [UInt8] {
-        MessageCompressor().compress(ByteBuffer(bytes: message)).map { Array($0.readableBytesView) } ?? []
-    }
-
     /// Bytes that are not whole frames.
     private var trailer: [UInt8] {
         switch request.misbehaviour {
@@ -116,13 +112,15 @@ struct Script {
         wrong.checksumError = 0x100
         // A frame without a declared size: magic, descriptor, window, one last raw block of three bytes.
         let sizeless: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD, 0x00, 0x00, 0x19, 0x00, 0x00, 0x61, 0x62, 0x63]
+        // One block of 128 KiB of the same byte, whose size is declared.
+        let bomb: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD, 0xA0, 0x00, 0x00, 0x02, 0x00, 0x03, 0x00, 0x10, 0x61]
         return switch request.misbehaviour {
         case .checksumUnasked: [checked]
         case .checksumWrong: [checked, wrong]
         case .checksumMissing: [checked, answer(reply)]
         case .zstdGarbage: [status([.endMessage, .endStream, .zstd], payload: Array("not zstd at all".utf8))]
         case .zstdWithoutSize: [status([.endMessage, .endStream, .zstd], payload: sizeless)]
-        case .zstdBomb: [data(compressed(ControlPayload.make(1 << 20)), [.endMessage, .zstd]), status()]
+        case .zstdBomb: [data(bomb, [.endMessage, .zstd]), status()]
         case .zstdPartly: [data([1], .zstd), data([2], .endMessage), status()]
         default: []
         }
