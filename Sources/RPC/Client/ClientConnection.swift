@@ -69,7 +69,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
         }
         switch type {
         case .headers:
-            guard !stream.hasAnswer else {
+            guard stream.progress != .answered else {
                 throw ProtocolViolation("HEADERS of stream \(stream.id) came twice or after a message")
             }
             guard let metadata = try? WireHeaders.decode(frame.meta, limits: .standard).checkedMetadata() else {

@@ -38,7 +38,7 @@ extension EmbeddedEnd where End == ClientConnection {
     ) throws -> EmbeddedEnd {
         let connection = ClientConnection(
             limits: limits, options: options, loopContext: embedded.context, loop: embedded.loop, credential: "",
-            onClose: { _ in })
+            onEvent: { _ in })
         let end = try EmbeddedEnd(connection, on: embedded, prefaceBytes: Preface.bytes)
         if greets {
             end.receive(hello)

@@ -69,7 +69,7 @@ final class SimulatedLink {
         loop = embedded.loop
         client = ClientConnection(
             limits: plan.clientLimits, options: plan.clientOptions, loopContext: embedded.context, loop: loop,
-            credential: "", onClose: { _ in })
+            credential: "", onEvent: { _ in })
         server = ServerConnection(
             server: shared, loopContext: embedded.context, loop: loop, peerAddress: "simulated")
         shared.connections.insert(server)
