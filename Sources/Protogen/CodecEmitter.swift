@@ -108,7 +108,7 @@ struct CodecEmitter {
         let c = "c.pointee.\(member)"
         if let entry = types.mapEntry(field) {
             writer.line("c.pointee.n_\(member) = \(name).count")
-            writer.line("\(c) = arena.map(\(name)) { entry, key, value in")
+            writer.line("\(c) = arena.map(\(name), by: { \(precedes(entry.fields[0])) }) { entry, key, value in")
             writer.indented { writer in
                 writer.line("\(Names.cLower(entry.fullName))__init(entry)")
                 writer.line("entry.pointee.key = \(cValue(entry.fields[0], "key"))")
@@ -142,6 +142,15 @@ struct CodecEmitter {
         case .enumeration(let name):
             "\(Names.cType(name))(rawValue: .init(truncatingIfNeeded: \(value).rawValue))"
         default: value
+        }
+    }
+
+    /// Whether the pair `$0` is written before `$1`.
+    private func precedes(_ key: Field) -> String {
+        let keys = ("$0.pointee.key", "$1.pointee.key")
+        return switch key.kind {
+        case .string: "textPrecedes(\(keys.0), \(keys.1))"
+        default: "\(keys.0) < \(keys.1)"
         }
     }
 

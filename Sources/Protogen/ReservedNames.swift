@@ -18,10 +18,9 @@ enum ReservedNames {
     /// Types of Core and of the hand-written part of RPC.
     private static let runtime: Set<String> = [
         "ByteBuffer", "ByteSpan", "CConvertible", "CallContext", "CallOptions", "Catalogue", "Codec", "DecodeLimits",
-        "DescriptorPool", "DescriptorSet", "Failure", "Limits", "MapKey", "MessageCatalogue", "Metadata",
+        "DescriptorPool", "DescriptorSet", "Failure", "Limits", "MessageCatalogue", "Metadata",
         "MethodDescriptor", "MonotonicTime", "PackArena", "Principal", "Proto", "RPCClient", "RPCServer",
-        "RequestReader",
-        "RequestWriter", "ResponseReader", "ResponseWriter",
+        "RequestReader", "RequestWriter", "ResponseReader", "ResponseWriter",
         "Role", "ServerContext", "ServiceRouter", "StatusCode", "TraceContext", "UUIDv7", "WallTime", "WireMessage",
     ]
 }

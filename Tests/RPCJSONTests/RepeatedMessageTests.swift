@@ -146,14 +146,15 @@ private func packed(_ message: some WireMessage) -> [UInt8] { Array(message.enco
     }
 
     @Test func areBoundedInMemory() throws {
-        // 65,536 times the same field, of 4 bytes each.
-        let bytes = (0..<65_536).flatMap { _ in WireFields.message(document, [0x0A, 0]) }
-        #expect(try decode(bytes, as: UploadDocumentResponse.self).document == Document())
-        let failure = #expect(throws: Failure.self) {
-            try bytes.withUnsafeBytes {
-                try UploadDocumentResponse.decode($0, limits: DecodeLimits(unpackedBytesMax: 100_000))
-            }
+        let small = DecodeLimits(unpackedBytesMax: 100_000)
+        func decoded(_ id: [UInt8]) throws -> Document? {
+            // 65,536 times the same field; all are merged into one struct.
+            let bytes = (0..<65_536).flatMap { _ in WireFields.message(document, [0x0A, UInt8(id.count)] + id) }
+            return try bytes.withUnsafeBytes { try UploadDocumentResponse.decode($0, limits: small) }.document
         }
+        #expect(try decoded([]) == Document())
+        // A text takes memory also when a later one replaces it.
+        let failure = #expect(throws: Failure.self) { try decoded([0x61]) }
         #expect(failure?.code == .resourceExhausted)
     }
 

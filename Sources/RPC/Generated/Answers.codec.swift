@@ -27,7 +27,7 @@ extension AskRequest: WireMessage, CConvertible {
         c.pointee.n_collections = self.collections.count
         c.pointee.collections = arena.array(self.collections) { arena.string($0) }
         c.pointee.n_filter = self.filter.count
-        c.pointee.filter = arena.map(self.filter) { entry, key, value in
+        c.pointee.filter = arena.map(self.filter, by: { textPrecedes($0.pointee.key, $1.pointee.key) }) { entry, key, value in
             acp__v1__ask_request__filter_entry__init(entry)
             entry.pointee.key = arena.string(key)
             entry.pointee.value = arena.string(value)

@@ -64,7 +64,7 @@ extension UploadStart: WireMessage, CConvertible {
         c.pointee.size_bytes = self.sizeBytes
         if !self.sha256.isEmpty { c.pointee.sha256 = arena.bytes(self.sha256) }
         c.pointee.n_metadata = self.metadata.count
-        c.pointee.metadata = arena.map(self.metadata) { entry, key, value in
+        c.pointee.metadata = arena.map(self.metadata, by: { textPrecedes($0.pointee.key, $1.pointee.key) }) { entry, key, value in
             acp__v1__upload_start__metadata_entry__init(entry)
             entry.pointee.key = arena.string(key)
             entry.pointee.value = arena.string(value)
@@ -123,7 +123,7 @@ extension PasteDocumentRequest: WireMessage, CConvertible {
         if !self.text.isEmpty { c.pointee.text = arena.string(self.text) }
         if !self.mediaType.isEmpty { c.pointee.media_type = arena.string(self.mediaType) }
         c.pointee.n_metadata = self.metadata.count
-        c.pointee.metadata = arena.map(self.metadata) { entry, key, value in
+        c.pointee.metadata = arena.map(self.metadata, by: { textPrecedes($0.pointee.key, $1.pointee.key) }) { entry, key, value in
             acp__v1__paste_document_request__metadata_entry__init(entry)
             entry.pointee.key = arena.string(key)
             entry.pointee.value = arena.string(value)
@@ -166,7 +166,7 @@ extension Document: WireMessage, CConvertible {
         if !self.title.isEmpty { c.pointee.title = arena.string(self.title) }
         if !self.mediaType.isEmpty { c.pointee.media_type = arena.string(self.mediaType) }
         c.pointee.n_metadata = self.metadata.count
-        c.pointee.metadata = arena.map(self.metadata) { entry, key, value in
+        c.pointee.metadata = arena.map(self.metadata, by: { textPrecedes($0.pointee.key, $1.pointee.key) }) { entry, key, value in
             acp__v1__document__metadata_entry__init(entry)
             entry.pointee.key = arena.string(key)
             entry.pointee.value = arena.string(value)

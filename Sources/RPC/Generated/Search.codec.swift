@@ -29,7 +29,7 @@ extension SearchRequest: WireMessage, CConvertible {
         c.pointee.n_collections = self.collections.count
         c.pointee.collections = arena.array(self.collections) { arena.string($0) }
         c.pointee.n_filter = self.filter.count
-        c.pointee.filter = arena.map(self.filter) { entry, key, value in
+        c.pointee.filter = arena.map(self.filter, by: { textPrecedes($0.pointee.key, $1.pointee.key) }) { entry, key, value in
             acp__v1__search_request__filter_entry__init(entry)
             entry.pointee.key = arena.string(key)
             entry.pointee.value = arena.string(value)
@@ -120,7 +120,7 @@ extension Hit: WireMessage, CConvertible {
         if !self.collection.isEmpty { c.pointee.collection = arena.string(self.collection) }
         if !self.origin.isEmpty { c.pointee.origin = arena.string(self.origin) }
         c.pointee.n_metadata = self.metadata.count
-        c.pointee.metadata = arena.map(self.metadata) { entry, key, value in
+        c.pointee.metadata = arena.map(self.metadata, by: { textPrecedes($0.pointee.key, $1.pointee.key) }) { entry, key, value in
             acp__v1__hit__metadata_entry__init(entry)
             entry.pointee.key = arena.string(key)
             entry.pointee.value = arena.string(value)

@@ -62,7 +62,7 @@ func storeText(
 ) throws(JSONProblem) {
     switch field.kind {
     case .string:
-        target.storeBytes(of: try arena.string(text), as: UnsafeMutablePointer<UInt8>.self)
+        target.storeBytes(of: try arena.string(text), as: UnsafeMutablePointer<CChar>.self)
     case .bytes:
         guard let capacity = base64Capacity(text) else { throw refused(field) }
         let copy = try arena.take(capacity).assumingMemoryBound(to: UInt8.self)

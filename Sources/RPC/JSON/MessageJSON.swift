@@ -179,22 +179,11 @@ public enum MessageJSON {
             return try MessageArena.run(bytesMax: limits.unpackedBytesMax) { arena throws(JSONProblem) in
                 let base = try arena.message(schema)
                 try fill(arena, base)
-                return pack(base.assumingMemoryBound(to: ProtobufCMessage.self))
+                return arena.pack(base.assumingMemoryBound(to: ProtobufCMessage.self))
             }
         } catch {
             throw error.failure(what)
         }
-    }
-
-    private static func pack(_ message: UnsafePointer<ProtobufCMessage>) -> ByteBuffer {
-        var buffer = ByteBuffer()
-        let count = protobuf_c_message_get_packed_size(message)
-        guard count > 0 else { return buffer }
-        buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: count) { target in
-            guard let base = target.baseAddress else { return 0 }
-            return protobuf_c_message_pack(message, base.assumingMemoryBound(to: UInt8.self))
-        }
-        return buffer
     }
 
     // MARK: Types

@@ -1,5 +1,6 @@
 internal import CACPProtos
 internal import CProtobufC
+internal import NIOCore
 internal import Synchronization
 
 /// A message type as the JSON codec needs it: protobuf-c's descriptor with JSON names added. Made once per type, and immutable from when
@@ -182,7 +183,7 @@ final class FieldSchema: @unchecked Sendable {
 
 /// Memory for C structs and strings while one message is handled: the thread's arena with a budget.
 struct MessageArena {
-    private let arena: OpaquePointer
+    private let arena: UnsafeMutablePointer<acp_arena>
     private let takenMax: Int
 
     /// Runs `body` with an arena that is emptied afterwards.
@@ -198,10 +199,11 @@ struct MessageArena {
         JSONProblem(.tooLarge, "it needs more memory than is allowed", remedy: "Send it in smaller parts.")
     }
 
-    /// Uninitialised memory, 16-byte aligned.
+    private func hasRoom(_ bytes: Int) -> Bool { acp_arena_save(arena).taken <= takenMax - min(bytes, takenMax) }
+
+    /// Uninitialised memory, 8-byte aligned.
     func take(_ bytes: Int) throws(JSONProblem) -> UnsafeMutableRawPointer {
-        guard acp_arena_save(arena).taken <= takenMax - min(bytes, takenMax), let memory = acp_arena_take(arena, bytes)
-        else { throw Self.tooLarge }
+        guard hasRoom(bytes), let memory = acp_arena_take(arena, bytes) else { throw Self.tooLarge }
         return memory
     }
 
@@ -220,11 +222,18 @@ struct MessageArena {
         return memory
     }
 
-    /// A NUL-terminated copy.
-    func string(_ bytes: UnsafeBufferPointer<UInt8>) throws(JSONProblem) -> UnsafeMutablePointer<UInt8> {
-        let memory = try take(bytes.count + 1).assumingMemoryBound(to: UInt8.self)
-        if let base = bytes.baseAddress { memory.update(from: base, count: bytes.count) }
-        memory[bytes.count] = 0
-        return memory
+    /// A copy as messages have their texts.
+    func string(_ bytes: UnsafeBufferPointer<UInt8>) throws(JSONProblem) -> UnsafeMutablePointer<CChar> {
+        guard hasRoom(bytes.count + 16), let text = acp_text_copy(arena, bytes.baseAddress, bytes.count) else {
+            throw Self.tooLarge
+        }
+        return text
+    }
+
+    /// The packed message whose struct and all that belongs to it are in this arena.
+    func pack(_ message: UnsafePointer<ProtobufCMessage>) -> ByteBuffer {
+        var buffer = ByteBuffer()
+        Codec.pack(message, arena, into: &buffer)
+        return buffer
     }
 }

@@ -24,7 +24,10 @@ struct ProtoReader {
     mutating func read(_ bytes: [UInt8]) throws -> Proto.File {
         do {
             return try bytes.withUnsafeBytes { raw in
-                try Codec.unpack(raw, acp_descriptor_google_protobuf_FileDescriptorProto(), .standard) {
+                // Options that files add of their own are unknown to protobuf-c.
+                try Codec.unpack(
+                    raw, acp_descriptor_google_protobuf_FileDescriptorProto(), .standard, keepsUnknown: true
+                ) {
                     try file($0.assumingMemoryBound(to: Google__Protobuf__FileDescriptorProto.self).pointee)
                 }
             }

@@ -30,21 +30,32 @@ func swiftMessage<M: CConvertible>(_ c: UnsafeMutablePointer<M.C>?) -> M? {
 }
 
 func swiftMessages<M: CConvertible>(_ base: UnsafeMutablePointer<UnsafeMutablePointer<M.C>?>?, _ count: Int) -> [M] {
-    UnsafeBufferPointer(start: base, count: base == nil ? 0 : count).compactMap { $0.map { M(c: $0) } }
+    guard let base, count > 0 else { return [] }
+    var messages: [M] = []
+    messages.reserveCapacity(count)
+    for index in 0..<count {
+        if let c = base[index] { messages.append(M(c: c)) }
+    }
+    return messages
 }
 
 func swiftArray<C, T>(_ base: UnsafeMutablePointer<C>?, _ count: Int, _ value: (C) -> T) -> [T] {
-    UnsafeBufferPointer(start: base, count: base == nil ? 0 : count).map(value)
+    guard let base, count > 0 else { return [] }
+    var values: [T] = []
+    values.reserveCapacity(count)
+    for index in 0..<count { values.append(value(base[index])) }
+    return values
 }
 
 /// Of pairs with the same key the last one counts, as protobuf demands.
-func swiftMap<C, K: MapKey, V>(
+func swiftMap<C, K: Hashable, V>(
     _ base: UnsafeMutablePointer<UnsafeMutablePointer<C>?>?, _ count: Int,
     _ pair: (UnsafeMutablePointer<C>) -> (K, V)
 ) -> [K: V] {
-    var map: [K: V] = [:]
-    for entry in UnsafeBufferPointer(start: base, count: base == nil ? 0 : count) {
-        guard let entry else { continue }
+    guard let base, count > 0 else { return [:] }
+    var map = [K: V](minimumCapacity: count)
+    for index in 0..<count {
+        guard let entry = base[index] else { continue }
         let (key, value) = pair(entry)
         map[key] = value
     }
@@ -59,47 +70,47 @@ extension PackArena {
     }
 
     func messages<M: CConvertible>(_ messages: [M]) -> UnsafeMutablePointer<UnsafeMutablePointer<M.C>?>? {
-        array(messages) { message($0) }
+        guard !messages.isEmpty else { return nil }
+        let base = allocate(UnsafeMutablePointer<M.C>?.self, count: messages.count)
+        // Without a copy of each: that would retain and release all that is in it.
+        messages.withUnsafeBufferPointer { messages in
+            guard let first = messages.baseAddress else { return }
+            for index in 0..<messages.count {
+                let c = allocate(M.C.self)
+                first[index].fill(c, self)
+                (base + index).initialize(to: c)
+            }
+        }
+        return base
     }
 
     func array<T, C>(_ values: [T], _ value: (T) -> C) -> UnsafeMutablePointer<C>? {
         guard !values.isEmpty else { return nil }
         let base = allocate(C.self, count: values.count)
-        for (index, element) in values.enumerated() { (base + index).initialize(to: value(element)) }
+        values.withUnsafeBufferPointer { values in
+            for index in values.indices { (base + index).initialize(to: value(values[index])) }
+        }
         return base
     }
 
     /// Pairs in the order of their keys, so that equal messages have equal bytes.
-    func map<C, K: MapKey, V>(
-        _ map: [K: V], _ fill: (UnsafeMutablePointer<C>, K, V) -> Void
+    func map<C, K: Hashable, V>(
+        _ map: [K: V], by precedes: (UnsafeMutablePointer<C>, UnsafeMutablePointer<C>) -> Bool,
+        _ fill: (UnsafeMutablePointer<C>, K, V) -> Void
     ) -> UnsafeMutablePointer<UnsafeMutablePointer<C>?>? {
-        array(map.sorted { K.precedes($0.key, $1.key) }) { pair in
+        guard !map.isEmpty else { return nil }
+        let base = allocate(UnsafeMutablePointer<C>.self, count: map.count)
+        var count = 0
+        for (key, value) in map {
             let entry = allocate(C.self)
-            fill(entry, pair.key, pair.value)
-            return entry
+            fill(entry, key, value)
+            (base + count).initialize(to: entry)
+            count += 1
         }
+        if count > 1 {
+            var entries = UnsafeMutableBufferPointer(start: base, count: count)
+            entries.sort(by: precedes)
+        }
+        return UnsafeMutableRawPointer(base).assumingMemoryBound(to: UnsafeMutablePointer<C>?.self)
     }
-}
-
-/// What protobuf allows as the key of a map.
-protocol MapKey: Hashable {
-    /// The order in which pairs are written.
-    static func precedes(_ left: Self, _ right: Self) -> Bool
-}
-
-extension MapKey where Self: Comparable {
-    static func precedes(_ left: Self, _ right: Self) -> Bool { left < right }
-}
-
-extension Int32: MapKey {}
-extension Int64: MapKey {}
-extension UInt32: MapKey {}
-extension UInt64: MapKey {}
-
-extension Bool: MapKey {
-    static func precedes(_ left: Bool, _ right: Bool) -> Bool { !left && right }
-}
-
-extension String: MapKey {
-    static func precedes(_ left: String, _ right: String) -> Bool { left.utf8.lexicographicallyPrecedes(right.utf8) }
 }
