@@ -28,8 +28,8 @@ final class EmbeddedLoop {
     func run() { loop.run() }
 }
 
-/// One real end of a connection on an embedded loop; the test is its peer.
-final class EmbeddedEnd<End: Connection> {
+/// One real end of a connection on an embedded loop; the test is its peer. Confined to the thread that made the loop.
+final class EmbeddedEnd<End: Connection>: @unchecked Sendable {
     let embedded: EmbeddedLoop
     let connection: End
     let channel: EmbeddedChannel

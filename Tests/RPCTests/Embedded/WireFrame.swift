@@ -52,11 +52,11 @@ struct WireFrame: Hashable, CustomStringConvertible {
 
     static func request(
         _ stream: UInt32, _ path: String, flags: FrameFlags = [.endMessage, .endStream], timeoutMs: UInt64 = 0,
-        payload: [UInt8] = [], _ change: (inout RequestMeta) throws -> Void = { _ in }
-    ) rethrows -> WireFrame {
+        payload: [UInt8] = [], _ change: (inout RequestMeta) -> Void = { _ in }
+    ) -> WireFrame {
         var meta = RequestMeta()
         meta.timeoutMicroseconds = timeoutMs * 1000
-        try change(&meta)
+        change(&meta)
         var buffer = ByteBuffer()
         _ = meta.encode(path: Array(path.utf8), into: &buffer)
         return WireFrame(

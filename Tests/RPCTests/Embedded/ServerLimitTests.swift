@@ -1,0 +1,223 @@
+import Core
+import NIOCore
+import Testing
+
+@testable import RPC
+
+/// Every limit that a client can meet: what is at it is taken, what is one above is not.
+@Suite struct ServerLimitTests {
+    private func end(
+        _ service: EmbeddedService = EmbeddedService(), _ change: (inout RPCServer.Configuration) -> Void = { _ in },
+        hello: WireFrame = .hello()
+    ) throws -> EmbeddedEnd<ServerConnection> {
+        var configuration = RPCServer.Configuration()
+        change(&configuration)
+        return try .server(configuration, router: service.router, hello: hello)
+    }
+
+    /// A REQUEST for Echo whose frame has this length.
+    private func request(length: Int, stream: UInt32 = 1) -> WireFrame {
+        var frame = WireFrame.request(stream, EmbeddedService.echo.path)
+        frame.payload = Array(repeating: 1, count: length - frame.meta.count)
+        return frame
+    }
+
+    @Test(arguments: [65_536, 1 << 20]) func framesAreLimitedToTheByte(_ limit: Int) throws {
+        let end = try end { $0.limits.frameBytesMax = limit }
+        end.receive(request(length: limit))
+        #expect(try end.sent().contains { $0.type == .status || $0.type == .data })
+        end.receive(request(length: limit + 1, stream: 3))
+        #expect(try end.sent().last?.goAway?.message.contains("\(limit)") == true)
+        #expect(end.connection.isClosed)
+    }
+
+    @Test func limitsBelowTheDefaultsBindOnlyWhoHasReadThem() throws {
+        let service = EmbeddedService()
+        service.collectsLater = true
+        let end = try end(service) {
+            $0.limits.frameBytesMax = 1024
+            $0.limits.streamWindowBytes = 2000
+            $0.limits.connectionWindowBytes = 3000
+        }
+        end.receive(.request(1, EmbeddedService.collect.path, flags: .noMessage))
+        for _ in 0..<4 { end.receive(.data(1, 65_536)) }
+        #expect(try end.sent().isEmpty, "262,144 bytes in frames of 65,536 are the defaults")
+        service.letGo()
+        end.embedded.run()
+        #expect(service.collected == 4 * 65_536)
+        let credit = try end.sent().filter { $0.stream == 1 }.compactMap(\.credit).reduce(0, +)
+        #expect(credit == 4 * 65_536)
+    }
+
+    @Test(arguments: [262_144, 300_000]) func streamWindowsAreLimitedToTheByte(_ window: Int) throws {
+        for excess in [0, 1] {
+            let service = EmbeddedService()
+            service.collectsLater = true
+            let end = try end(service) { $0.limits.streamWindowBytes = window }
+            end.receive(.request(1, EmbeddedService.collect.path, flags: .noMessage))
+            var rest = window + excess
+            while rest > 0 {
+                end.receive(.data(1, min(rest, 60_000)))
+                rest -= min(rest, 60_000)
+            }
+            let goAway = try end.sent().compactMap { try $0.goAway }.first
+            #expect((goAway?.message.contains("flow-control window") ?? false) == (excess == 1))
+        }
+    }
+
+    @Test func theConnectionWindowIsLimitedToTheByte() throws {
+        for excess in [0, 1] {
+            let service = EmbeddedService()
+            service.collectsLater = true
+            let end = try end(service)
+            var rest = (4 << 20) + excess
+            var stream: UInt32 = 1
+            while rest > 0 {
+                end.receive(.request(stream, EmbeddedService.collect.path, flags: .noMessage))
+                for _ in 0..<4 where rest > 0 {
+                    end.receive(.data(stream, min(rest, 65_536)))
+                    rest -= min(rest, 65_536)
+                }
+                stream += 2
+            }
+            #expect(try end.sent().contains { $0.type == .goAway } == (excess == 1))
+        }
+    }
+
+    @Test(arguments: [WireFrame.window(1, 1), .window(0, 1)]) func sendWindowsMayNotGrowBeyondTheirBound(
+        _ frame: WireFrame
+    ) throws {
+        let end = try end()
+        end.receive(.request(1, EmbeddedService.collect.path, flags: .noMessage))
+        let most = UInt32(Int(Int32.max) - (frame.stream == 0 ? 4 << 20 : 262_144))
+        end.receive(.window(frame.stream, most))
+        #expect(try end.sent().isEmpty)
+        end.receive(frame)
+        #expect(try end.sent().contains { $0.type == .goAway })
+    }
+
+    @Test func messagesAreLimitedToTheByteAndTheirCreditComesBack() throws {
+        let service = EmbeddedService()
+        let end = try end(service) {
+            $0.limits.messageBytesMax = 100_000
+            $0.limits.connectionWindowBytes = 1 << 20
+        }
+        // Far more than the connection's window: a byte lost each time would be felt.
+        for index in UInt32(0)..<20 {
+            let (good, bad) = (4 * index + 1, 4 * index + 3)
+            end.receive(.request(good, EmbeddedService.collect.path, flags: .noMessage))
+            end.receive(.data(good, 60_000, []), .data(good, 40_000, [.endMessage, .endStream]))
+            #expect(try end.sent().first { $0.type == .status }?.statusMeta?.failure == nil)
+            end.receive(.request(bad, EmbeddedService.collect.path, flags: .noMessage))
+            end.receive(.data(bad, 60_000, []), .data(bad, 40_001))
+            let status = try end.sent().first { $0.type == .status }
+            #expect(try status?.statusMeta?.failure?.reason == Failure.tooLarge)
+        }
+        #expect(end.connection.connectionReceiveWindow.isWhole)
+        #expect(!end.connection.isClosed)
+    }
+
+    @Test func aFrameLargerThanAMessageMayBeGivesItsCreditBackToo() throws {
+        let end = try end { $0.limits.messageBytesMax = 1000 }
+        end.receive(.request(1, EmbeddedService.collect.path, flags: .noMessage), .data(1, 1001))
+        #expect(try end.sent().first { $0.type == .status }?.statusMeta?.failure?.reason == Failure.tooLarge)
+        #expect(end.connection.connectionReceiveWindow.isWhole)
+    }
+
+    @Test func metaPartsAreLimitedToTheByte() throws {
+        for excess in [0, 1] {
+            let end = try end()
+            var frame = WireFrame.request(1, EmbeddedService.echo.path) { $0.credential = "c" }
+            let room = RPCLimits.metaBytesMax + excess - frame.meta.count
+            // Its length takes a byte more.
+            frame = .request(1, EmbeddedService.echo.path) { $0.credential = String(repeating: "c", count: room) }
+            #expect(frame.meta.count == RPCLimits.metaBytesMax + excess)
+            end.receive(frame)
+            #expect(try end.sent().map(\.type) == [excess == 0 ? .status : .goAway])
+        }
+    }
+
+    @Test func metadataIsLimitedToThePairAndTheByte() throws {
+        func reason(_ pairs: [(String, [UInt8])]) throws -> (StatusCode?, String?) {
+            let end = try end()
+            var frame = WireFrame.request(1, EmbeddedService.echo.path)
+            for (key, value) in pairs {
+                var pair = WirePair()
+                pair.key = key
+                pair.value = value
+                let bytes = Array(pair.encoded().readableBytesView)
+                var length = ByteBuffer()
+                var rest = bytes.count
+                while rest >= 0x80 {
+                    length.writeInteger(UInt8(rest & 0x7F) | 0x80)
+                    rest >>= 7
+                }
+                length.writeInteger(UInt8(rest))
+                frame.meta += [12 << 3 | 2] + Array(length.readableBytesView) + bytes
+            }
+            end.receive(frame)
+            let failure = try end.sent().first { $0.type == .status }?.statusMeta?.failure
+            return (failure?.code, failure?.reason)
+        }
+        #expect(try reason(Array(repeating: ("k", [0x20]), count: 64)) == (nil, nil))
+        #expect(try reason(Array(repeating: ("k", [0x20]), count: 65)) == (.resourceExhausted, Failure.tooLarge))
+        #expect(try reason([("k", Array(repeating: 0x61, count: 12_287))]) == (nil, nil))
+        #expect(
+            try reason([("k", Array(repeating: 0x61, count: 12_288))]) == (.resourceExhausted, Failure.tooLarge))
+        #expect(try reason([(String(repeating: "k", count: 128), [])]) == (nil, nil))
+        #expect(try reason([(String(repeating: "k", count: 129), [])]).0 == .invalidArgument)
+    }
+
+    @Test func callsInFlightAreLimitedToTheCall() throws {
+        let service = EmbeddedService()
+        let end = try end(service) { $0.limits.streamsMax = 3 }
+        for stream in [UInt32(1), 3, 5] { end.receive(.request(stream, EmbeddedService.hold.path)) }
+        #expect(try end.sent().isEmpty)
+        end.receive(.request(7, EmbeddedService.hold.path))
+        let refused = try end.sent().first?.statusMeta
+        #expect(refused?.failure?.reason == "TOO_MANY_STREAMS")
+        #expect(refused?.isRefused == true)
+        // A cancelled call keeps its place until its handler has returned.
+        end.receive(.cancel(1), .request(9, EmbeddedService.hold.path))
+        #expect(try end.sent().last?.statusMeta?.failure?.reason == "TOO_MANY_STREAMS")
+        service.letGo()
+        end.embedded.run()
+        _ = try end.sent()
+        end.receive(.request(11, EmbeddedService.echo.path))
+        #expect(try end.sent().first?.statusMeta?.failure == nil)
+        #expect(end.connection.openStreamCount == 0)
+    }
+
+    @Test func helloIsLimitedToTheByte() throws {
+        for excess in [0, 1] {
+            let end = try EmbeddedEnd.server(router: EmbeddedService().router, greets: false)
+            end.receivePreface()
+            _ = try end.sent()
+            // Two bytes of length and one of tag before the text.
+            let hello = WireFrame.hello {
+                $0.build = String(repeating: "b", count: RPCLimits.helloBytesMax + excess - 3)
+            }
+            #expect(hello.meta.count == RPCLimits.helloBytesMax + excess)
+            end.receive(hello)
+            #expect(try end.sent().map(\.type) == (excess == 0 ? [] : [.goAway]))
+        }
+    }
+
+    @Test func messagesThatNobodyReadsAreLimitedInNumber() throws {
+        let service = EmbeddedService()
+        service.collectsLater = true
+        let end = try end(service)
+        end.receive(.request(1, EmbeddedService.collect.path, flags: .noMessage))
+        var batch = ByteBuffer()
+        for _ in 0..<1024 { batch.writeImmutableBuffer(WireFrame.data(1, 0).bytes) }
+        for _ in 0..<RPCLimits.queuedMessagesMax / 1024 { end.receive(batch) }
+        #expect(try end.sent().isEmpty)
+        end.receive(.data(1, 0))
+        #expect(try end.sent().first?.statusMeta?.failure?.reason == "TOO_MANY_MESSAGES")
+        #expect(end.connection.queuedMessages == 0)
+        end.receive(.request(3, EmbeddedService.echo.path))
+        #expect(try end.sent().first?.statusMeta?.failure == nil)
+        service.letGo()
+        end.embedded.run()
+    }
+}
