@@ -77,6 +77,9 @@ private func request(_ text: [UInt8]) -> [UInt8] {
         let negative = try decode(packed(SearchResponse(coverage: -0.0)), as: SearchResponse.self)
         #expect(negative.coverage.sign == .minus)
         #expect(packed(SearchResponse(coverage: 0)).isEmpty)
+        let json = try MessageJSON.encode(negative)
+        #expect(json == #"{"coverage":-0}"#)
+        #expect(try MessageJSON.decode(json.utf8, as: SearchResponse.self).coverage.sign == .minus)
     }
 
     @Test func havePairsOfMapsInTheOrderOfKeys() {

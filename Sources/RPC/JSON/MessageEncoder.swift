@@ -77,10 +77,9 @@ struct MessageEncoder {
         switch field.kind {
         case .message, .timestamp: return target.load(as: UnsafeRawPointer?.self) != nil
         case _ where options.printsDefaults: return true
-        case .int32, .uint32, .enumeration: return target.load(as: Int32.self) != 0
-        case .int64, .uint64: return target.load(as: Int64.self) != 0
-        case .float: return target.load(as: Float.self) != 0
-        case .double: return target.load(as: Double.self) != 0
+        // By their bits: -0.0 is not the default.
+        case .int32, .uint32, .enumeration, .float: return target.load(as: Int32.self) != 0
+        case .int64, .uint64, .double: return target.load(as: Int64.self) != 0
         case .bool: return target.load(as: protobuf_c_boolean.self) != 0
         case .string:
             guard let text = target.load(as: UnsafePointer<UInt8>?.self) else { return false }
