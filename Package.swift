@@ -123,7 +123,8 @@ let package = Package(
         tests("CoreTests", ["Core"]),
         .testTarget(
             name: "ProtogenTests", dependencies: ["Protogen"], exclude: ["Fixtures"], swiftSettings: strict),
-        tests("RPCTests", ["Core", "RPC", "TestProtos", log, .product(name: "NIOEmbedded", package: "swift-nio")] + nio),
+        tests(
+            "RPCTests", ["Core", "RPC", "TestProtos", log, .product(name: "NIOEmbedded", package: "swift-nio")] + nio),
         tests("RPCJSONTests", ["Core", "RPC"] + nio),
         tests("ReflectionTests", ["Core", "RPC", "CACPProtos"] + nio),
         tests("StorageTests", ["Core", "Storage", "TestSupport"]),

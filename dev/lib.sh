@@ -29,10 +29,10 @@ build_release() {
 # Our Swift files, new ones included, generated ones left out; separated by NUL.
 swift_files() {
     if git -C "$root" rev-parse --is-inside-work-tree > /dev/null 2>&1; then
-        (cd "$root" && git ls-files -z --cached --others --exclude-standard -- '*.swift' ':!:*/Generated/*' \
+        (cd "$root" && git ls-files -z --cached --others --exclude-standard -- '*.swift' ':!:*/Generated/*' ':!:Tests/Protos/TestProtos/*' \
             | while IFS= read -r -d '' file; do [ -e "$file" ] && printf '%s\0' "$file"; done; true)
     else
         (cd "$root" && find Package.swift Sources Tests Benchmarks Fuzz -name '*.swift' -not -path '*/.build*' \
-            -not -path '*/Generated/*' -print0 2> /dev/null; true)
+            -not -path '*/Generated/*' -not -path '*/TestProtos/*' -print0 2> /dev/null; true)
     fi
 }

@@ -38,7 +38,8 @@ enum ImportRules {
 
     /// C message types stay behind these folders: no other file sees them.
     static let protobufFolders = [
-        "Sources/RPC/Wire/", "Sources/RPC/JSON/", "Sources/RPC/Reflection/", "Sources/RPC/Generated/", "Sources/Extract/",
+        "Sources/RPC/Wire/", "Sources/RPC/JSON/", "Sources/RPC/Reflection/", "Sources/RPC/Generated/",
+        "Sources/Extract/",
         "Sources/Protogen/",
         // Reads what the parser process writes.
         "Sources/Ingest/Extraction/",

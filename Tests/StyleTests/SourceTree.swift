@@ -23,7 +23,7 @@ struct SourceFile {
     }
 
     var folders: [Substring] { path.split(separator: "/").dropLast() }
-    var isGenerated: Bool { folders.contains("Generated") }
+    var isGenerated: Bool { folders.contains("Generated") || folders.contains("TestProtos") }
     /// The module of a file in Sources/<Module>; nil elsewhere.
     var module: String? { folders.first == "Sources" && folders.count > 1 ? String(folders[1]) : nil }
 }

@@ -255,48 +255,6 @@ final class ServerConnection: Connection, @unchecked Sendable {
         }
     }
 
-    /// False when the reply is too large for one frame or for the peer; nothing is written then.
-    func writeReply(_ reply: some WireMessage, on stream: ServerStream) -> Bool {
-        guard !isClosed, stream.isOpen else { return true }
-        let start = beginFrame(.status, [.endMessage, .endStream], stream: stream.id)
-        let elapsed = stream.receivedAt.nanosecondsElapsed(to: loopContext.now())
-        let metaLength = writeOKMeta(stream, elapsed)
-        let messageStart = outbound.writerIndex
-        reply.encode(into: &outbound)
-        let messageLength = outbound.writerIndex - messageStart
-        guard frameLength(start) <= peer.frameBytesMax, messageLength <= peer.messageBytesMax,
-            !compresses || messageLength < MessageCompressor.messageBytesMin
-        else {
-            dropFrame(start)
-            return compressReply(stream, reply, elapsed)
-        }
-        endFrame(start, metaLength: metaLength)
-        release(stream, nil, elapsed)
-        return true
-    }
-
-    /// A reply that may be worth compressing and then fits into one frame. False when it takes DATA frames.
-    private func compressReply(_ stream: ServerStream, _ reply: some WireMessage, _ elapsed: Int64) -> Bool {
-        guard compresses else { return false }
-        var payload = reply.encoded()
-        guard payload.readableBytes <= min(peer.frameBytesMax, peer.messageBytesMax) else { return false }
-        var flags: FrameFlags = [.endMessage, .endStream]
-        if let smaller = loopContext.compressor.compress(payload) {
-            payload = smaller
-            flags.insert(.zstd)
-        }
-        let start = beginFrame(.status, flags, stream: stream.id)
-        let metaLength = writeOKMeta(stream, elapsed)
-        outbound.writeImmutableBuffer(payload)
-        guard frameLength(start) <= peer.frameBytesMax else {
-            dropFrame(start)
-            return false
-        }
-        endFrame(start, metaLength: metaLength)
-        release(stream, nil, elapsed)
-        return true
-    }
-
     /// The handler has returned and its reply, if it has one, is written.
     func finish(_ stream: ServerStream, _ failure: Failure?) {
         // Almost always on the loop already: then no closure is made.
@@ -329,40 +287,8 @@ final class ServerConnection: Connection, @unchecked Sendable {
         closeIfDrained()
     }
 
-    /// Writes STATUS without a message; returns the nanoseconds since the request arrived.
-    private func writeStatus(_ stream: ServerStream, _ failure: Failure?) -> Int64 {
-        let elapsed = stream.receivedAt.nanosecondsElapsed(to: loopContext.now())
-        var meta = statusMeta(stream, failure, elapsed)
-        let start = beginFrame(.status, [.endStream, .noMessage], stream: stream.id)
-        var metaLength = meta.encode(into: &outbound)
-        if metaLength > RPCLimits.metaBytesMax {
-            // Texts and metadata together can exceed what they may alone: how the call ended counts more.
-            outbound.moveWriterIndex(to: start + FrameHeader.bytes)
-            meta.metadata = Metadata()
-            metaLength = meta.encode(into: &outbound)
-        }
-        endFrame(start, metaLength: metaLength)
-        return elapsed
-    }
-
-    private func writeOKMeta(_ stream: ServerStream, _ elapsed: Int64) -> Int {
-        let queued = stream.receivedAt.nanosecondsElapsed(to: stream.startedAt)
-        return StatusMeta.encodeOK(
-            serverMicroseconds: UInt64(max(0, elapsed - queued) / 1000), queueMicroseconds: UInt64(queued / 1000),
-            metadata: stream.trailers, into: &outbound)
-    }
-
-    private func statusMeta(_ stream: ServerStream, _ failure: Failure?, _ elapsed: Int64) -> StatusMeta {
-        var meta = StatusMeta(failure: failure, metadata: stream.trailers)
-        let queued = stream.receivedAt.nanosecondsElapsed(to: stream.startedAt)
-        meta.serverMicroseconds = UInt64(max(0, elapsed - queued) / 1000)
-        meta.queueMicroseconds = UInt64(queued / 1000)
-        meta.isRefused = stream.isRefused
-        return meta
-    }
-
     /// The status is written: the call is over for the caller.
-    private func release(_ stream: ServerStream, _ failure: Failure?, _ elapsed: Int64) {
+    func release(_ stream: ServerStream, _ failure: Failure?, _ elapsed: Int64) {
         loopContext.deadlines.remove(stream)
         stream.end(failure)
         stream.discardInbound()

@@ -91,7 +91,8 @@ public struct ServiceRouter: Sendable {
         _ handler: @escaping @Sendable (Request, ResponseWriter<Response>, ServerContext) async throws -> Void
     ) {
         add(method) { stream, context in
-            try await handler(try await stream.onlyMessage(Request.self), ResponseWriter(source: .server(stream)), context)
+            try await handler(
+                try await stream.onlyMessage(Request.self), ResponseWriter(source: .server(stream)), context)
         }
     }
 
