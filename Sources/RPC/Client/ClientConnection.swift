@@ -330,7 +330,11 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
     override func handlerAdded(context: ChannelHandlerContext) {
         super.handlerAdded(context: context)
-        if isCut { context.close(promise: nil) }
+        // Not at once: this runs while the channel is being made, and a bootstrap does not expect its channel to close in between.
+        if isCut {
+            let channel = context.channel
+            loop.execute { channel.close(promise: nil) }
+        }
         if idleMsMax != nil { becameIdle() }
     }
 
