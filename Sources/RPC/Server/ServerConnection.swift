@@ -323,7 +323,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
     // MARK: Draining
 
     /// What a client may take to answer the PING of a drain before it is taken as answered.
-    private static let drainAnswerMilliseconds: Int64 = 1000
+    private static let drainAnswerMilliseconds: Int64 = 5000
     private static let drainPing: UInt64 = 0x6472_6169_6E69_6E67
 
     /// Closes when the calls in flight have ended, in two steps so that none is lost on the way: the client is told to open no more; when it
