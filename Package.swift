@@ -15,6 +15,10 @@ let nio: [Target.Dependency] = [
     .product(name: "NIOPosix", package: "swift-nio"),
 ]
 let http: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let tls: [Target.Dependency] = [
+    .product(name: "NIOSSL", package: "swift-nio-ssl"),
+    .product(name: "NIOTLS", package: "swift-nio"),
+]
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
@@ -46,6 +50,7 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
@@ -71,7 +76,7 @@ let package = Package(
         .target(name: "CSandbox", dependencies: ["CSeccomp"], path: "Sources/C/CSandbox"),
 
         module("Core", []),
-        module("RPC", ["Core", "CACPProtos", "CProtobufC", "CZstd", http, log, metrics] + nio),
+        module("RPC", ["Core", "CACPProtos", "CProtobufC", "CZstd", http, log, metrics] + nio + tls),
         .target(
             name: "Storage",
             dependencies: ["Core", "CPQ", "CHiredis", "CZstd", "CProcess", crypto, log, metrics],

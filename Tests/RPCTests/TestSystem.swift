@@ -7,7 +7,10 @@ import Testing
 /// A real server and client with methods that behave as their requests say, over a chosen transport.
 struct TestSystem {
     enum Transport: String, CaseIterable, Sendable {
-        case tcp, unix, inProcess
+        case tcp, unix, inProcess, tls
+
+        /// TLS needs certificates, and those the command `openssl`.
+        static let allCases: [Transport] = [.tcp, .unix, .inProcess] + (TestCertificates.isAvailable ? [.tls] : [])
     }
 
     let runtime: RPCRuntime
@@ -118,6 +121,7 @@ struct TestSystem {
         var configuration = RPCServer.Configuration()
         configuration.limits = limits
         configuration.authenticator = KeyTable()
+        if transport == .tls { configuration.tls = try TLSSystem.serverTLS() }
         var router = router(observed)
         debug?.register(in: &router)
         let server = RPCServer(runtime: runtime, router: router, configuration: configuration)
@@ -126,9 +130,9 @@ struct TestSystem {
         var port = 0
         switch transport {
         case .inProcess: endpoint = .inProcess(server)
-        case .tcp:
+        case .tcp, .tls:
             port = try await server.start(host: "127.0.0.1", port: 0).port ?? 0
-            endpoint = .tcp(host: "127.0.0.1", port: port)
+            endpoint = transport == .tls ? .tls(host: "localhost", port: port) : .tcp(host: "127.0.0.1", port: port)
         case .unix:
             let path = "/tmp/acp-rpc-\(UUIDv7()).sock"
             try await server.start(unixPath: path)
@@ -137,6 +141,7 @@ struct TestSystem {
         var clientConfiguration = RPCClient.Configuration()
         clientConfiguration.limits = limits
         clientConfiguration.credential = credential
+        if transport == .tls { clientConfiguration.tls = try TLSSystem.clientTLS() }
         let client = RPCClient(runtime: runtime, endpoint: endpoint, configuration: clientConfiguration)
         let system = TestSystem(runtime: runtime, server: server, client: client, port: port)
         let result: Result<T, any Error>

@@ -4,12 +4,14 @@ enum ImportRules {
     static let everywhere: Set<String> = ["Glibc", "Synchronization"]
 
     private static let nio: Set<String> = ["NIOCore", "NIOPosix"]
+    /// Encryption of connections: only RPC knows of it.
+    private static let tls: Set<String> = ["NIOSSL", "NIOTLS"]
     private static let telemetry: Set<String> = ["Logging", "Metrics", "CoreMetrics"]
 
     /// Modules bottom up; each may import what stands beside it.
     static let modules: [(name: String, imports: Set<String>)] = [
         ("Core", []),
-        ("RPC", telemetry.union(nio).union(["Core", "CACPProtos", "CProtobufC", "CZstd", "NIOHTTP1"])),
+        ("RPC", telemetry.union(nio).union(tls).union(["Core", "CACPProtos", "CProtobufC", "CZstd", "NIOHTTP1"])),
         ("Storage", telemetry.union(["Core", "CPQ", "CHiredis", "CZstd", "CProcess", "Crypto"])),
         ("Search", ["Core", "CStemmer", "CZstd"]),
         (

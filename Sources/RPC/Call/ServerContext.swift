@@ -16,7 +16,18 @@ public struct ServerContext: Sendable {
     /// 0 for the first try.
     public var attempt: UInt32 { stream.meta.attempt }
     /// Address of the peer, for logs.
-    public var peer: String { unsafeDowncast(stream.connection, to: ServerConnection.self).peerAddress }
+    public var peer: String { connection.peerAddress }
+    /// Who the peer is by its certificate; nil unless it showed one and that was verified.
+    public var peerCertificate: PeerCertificate? {
+        if case .encrypted(let certificate) = connection.layer { certificate } else { nil }
+    }
+    public var peerCertificateName: String? { peerCertificate?.name }
+    /// Whether the call came over TLS.
+    public var isEncrypted: Bool {
+        if case .encrypted = connection.layer { true } else { false }
+    }
+
+    private var connection: ServerConnection { unsafeDowncast(stream.connection, to: ServerConnection.self) }
 
     /// Sends metadata before the first message. Later calls do nothing.
     public func sendInitialMetadata(_ metadata: Metadata) {

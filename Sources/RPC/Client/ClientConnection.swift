@@ -14,7 +14,12 @@ final class ClientConnection: Connection, @unchecked Sendable {
         case unused
     }
 
-    private let credential: String
+    /// Of calls that bring none.
+    let credential: String
+    /// The peer, when others on the way to it could read what is sent: then no credential is. Set before the connection is in use.
+    @exclusivity(unchecked) var insecurePeer: String?
+    /// Why the connection ended, if there is more to say than that it did: for calls that come too late to have been part of it.
+    @exclusivity(unchecked) private var ending: Failure?
     /// Time without a call after which `unused` is reported; nil for never.
     private let idleMsMax: Int64?
     private let onEvent: @Sendable (Event) -> Void
@@ -46,7 +51,9 @@ final class ClientConnection: Connection, @unchecked Sendable {
     override func writePreface() { Preface.write(to: &outbound) }
 
     override func hello() -> WireHello {
-        limits.hello(options: options, role: "client", instance: "", build: "", credential: credential)
+        limits.hello(
+            options: options, role: "client", instance: "", build: "",
+            credential: insecurePeer == nil ? credential : "")
     }
 
     /// Whether new calls may be made here.
@@ -127,6 +134,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
                 .unavailable, reason: "DRAINING", "The service is shutting down: \(message.message).",
                 remedy: "Try again.")
             : Failure(code, reason: "GOAWAY", "The peer closed the connection: \(message.message).")
+        if code != .ok { ending = failure }
         drain(failure) {
             // Streams the peer never looked at: a retry elsewhere is safe.
             for stream in streams.all where stream.id > message.lastStream {
@@ -199,9 +207,15 @@ final class ClientConnection: Connection, @unchecked Sendable {
         guard isUsable else {
             loopContext.deadlines.remove(stream)
             stream.end(
-                Failure(
-                    .unavailable, reason: "CONNECTION_CLOSED", "The connection is closing.", remedy: "Try again."))
+                ending
+                    ?? Failure(
+                        .unavailable, reason: "CONNECTION_CLOSED", "The connection is closing.", remedy: "Try again."))
             return
+        }
+        if let insecurePeer, !opening.meta.credential.isEmpty {
+            stream.progress = .endedHere
+            loopContext.deadlines.remove(stream)
+            return stream.end(ChannelConnector.insecure(to: insecurePeer))
         }
         let start = beginFrame(
             .request,
@@ -305,7 +319,10 @@ final class ClientConnection: Connection, @unchecked Sendable {
         release(stream, failure)
     }
 
-    override func willClose(_ failure: Failure) { onEvent(.closed(failure)) }
+    override func willClose(_ failure: Failure) {
+        if ending == nil, failure.reason != Self.connectionLost { ending = failure }
+        onEvent(.closed(failure))
+    }
 
     override func didClose(_ failure: Failure) {
         openWaiting()
@@ -327,6 +344,11 @@ final class ClientConnection: Connection, @unchecked Sendable {
     func skipStreams(to id: UInt32) { nextStream = max(nextStream, id | 1) }
 
     // MARK: Idle time
+
+    override func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // What follows from our own end says nothing of the peer.
+        if isCut { context.close(promise: nil) } else { super.errorCaught(context: context, error: error) }
+    }
 
     override func handlerAdded(context: ChannelHandlerContext) {
         super.handlerAdded(context: context)

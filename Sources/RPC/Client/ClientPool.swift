@@ -32,7 +32,7 @@ final class ClientPool: Sendable {
     init(runtime: RPCRuntime, endpoint: Endpoint, configuration: RPCClient.Configuration) {
         self.runtime = runtime
         self.configuration = configuration
-        connector = ChannelConnector(endpoint: endpoint, connectTimeoutMs: configuration.connectTimeoutMs)
+        connector = ChannelConnector(endpoint: endpoint, configuration: configuration)
         timerLoop = runtime.group.next()
         state = Mutex(
             State(

@@ -4,6 +4,8 @@ internal import Core
 public enum Endpoint: Sendable {
     /// Instances of one service; each address of each name is one. Calls go to the one with least to do.
     case tcp([Host])
+    /// The same, encrypted as the client's configuration says.
+    case tls([Host])
     case unix(path: String)
     /// A server of this process, reached over a socket pair: no port, the same bytes.
     case inProcess(RPCServer)
@@ -28,9 +30,11 @@ public enum Endpoint: Sendable {
     public static let hostsMax = 64
 
     public static func tcp(host: String, port: Int) -> Endpoint { .tcp([Host(name: host, port: port)]) }
+    public static func tls(host: String, port: Int) -> Endpoint { .tls([Host(name: host, port: port)]) }
 
-    /// Parses `acp://host:port`, `http://host:port` (the same port answers both), `unix:///path` or `host:port`. Several hosts are
-    /// separated by commas; an IPv6 address stands in brackets: `acp://10.0.0.5:8000,[fd00::5]:8000`.
+    /// Parses `acp://host:port`, `http://host:port` (the same port answers both), the same encrypted as `acps://` or `https://`,
+    /// `unix:///path` or `host:port`. Several hosts are separated by commas; an IPv6 address stands in brackets:
+    /// `acp://10.0.0.5:8000,[fd00::5]:8000`.
     /// - Throws: `Failure` INVALID_ARGUMENT that says what is accepted.
     public init(_ text: String) throws {
         if let path = text.dropPrefix("unix://") {
@@ -38,15 +42,16 @@ public enum Endpoint: Sendable {
             self = .unix(path: String(path))
             return
         }
-        var rest = text.dropPrefix("acp://") ?? text.dropPrefix("http://") ?? Substring(text)
+        let encrypted = text.dropPrefix("acps://") ?? text.dropPrefix("https://")
+        var rest = encrypted ?? text.dropPrefix("acp://") ?? text.dropPrefix("http://") ?? Substring(text)
         if rest.hasSuffix("/") { rest = rest.dropLast() }
         let parts = rest.split(separator: ",", maxSplits: Self.hostsMax, omittingEmptySubsequences: false)
         guard parts.count <= Self.hostsMax else { throw Self.refused(text) }
-        self = .tcp(
-            try parts.map { part in
-                guard let host = Self.host(part) else { throw Self.refused(text) }
-                return host
-            })
+        let hosts = try parts.map { part in
+            guard let host = Self.host(part) else { throw Self.refused(text) }
+            return host
+        }
+        self = encrypted == nil ? .tcp(hosts) : .tls(hosts)
     }
 
     private static func host(_ text: Substring) -> Host? {
@@ -68,20 +73,27 @@ public enum Endpoint: Sendable {
         Failure(
             .invalidArgument, reason: "BAD_URL", "\"\(text)\" is not the address of a service.",
             remedy:
-                "Write acp://host:port, http://host:port or unix:///path/of/socket; several hosts with commas between, IPv6 in brackets."
+                "Write acp://host:port, acps://host:port (encrypted) or unix:///path/of/socket; several hosts with commas between, IPv6 in brackets."
         )
     }
 
     /// Where bytes go over a network; empty for this machine's own kinds.
     public var hosts: [Host] {
-        if case .tcp(let hosts) = self { return hosts }
-        return []
+        switch self {
+        case .tcp(let hosts), .tls(let hosts): hosts
+        case .unix, .inProcess: []
+        }
+    }
+
+    /// Whether connections use TLS.
+    public var isEncrypted: Bool {
+        if case .tls = self { true } else { false }
     }
 
     /// For messages.
     public var description: String {
         switch self {
-        case .tcp(let hosts): hosts.map(\.description).joined(separator: ",")
+        case .tcp(let hosts), .tls(let hosts): hosts.map(\.description).joined(separator: ",")
         case .unix(let path): path
         case .inProcess: "this process"
         }

@@ -24,7 +24,7 @@ struct PeerAddress: Sendable, Hashable {
         switch endpoint {
         case .unix(let path): return [PeerAddress(target: .unix(path: path), host: "", description: path)]
         case .inProcess: return [PeerAddress(target: .inProcess, host: "", description: "this process")]
-        case .tcp(let hosts):
+        case .tcp(let hosts), .tls(let hosts):
             let literals = hosts.compactMap(literal)
             return literals.count == hosts.count ? literals : nil
         }

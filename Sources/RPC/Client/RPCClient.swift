@@ -21,6 +21,10 @@ public final class RPCClient: Sendable {
         public var outliers = OutlierPolicy()
         /// A connection for bulk that no call has used for this time is closed, in milliseconds.
         public var bulkIdleMs: Int64 = 60_000
+        /// How endpoints that are encrypted are reached.
+        public var tls = ClientTLS()
+        /// Send credentials although the peer is not this machine and the connection is not encrypted.
+        public var allowsInsecure = false
 
         public init() {}
     }

@@ -8,11 +8,13 @@ public struct CallObserver: ServerObserver {
     private let service: String
     private let logger: Logger
     private let connections: Meter
+    private let encryption: TLSLog
 
     /// - Parameter service: value of the `service` label.
     public init(service: String, logger: Logger) {
         self.service = service
         self.logger = logger
+        encryption = TLSLog(logger: logger)
         connections = Meter(label: "acp_active_connections", dimensions: [("service", service), ("protocol", "acp")])
     }
 
@@ -21,6 +23,8 @@ public struct CallObserver: ServerObserver {
     }
 
     public func connectionsChanged(_ count: Int) { connections.set(count) }
+
+    public func tlsChanged(_ event: TLSEvent) { encryption.log(event) }
 
     /// Handles are made once: making one costs a lock and a dictionary of labels, a call should cost neither.
     private final class Observation: MethodObserver {

@@ -1,56 +1,68 @@
 internal import Core
 internal import NIOCore
+internal import NIOSSL
 
-/// Looks at the first byte of a connection: 0xAC is ACP/1, a letter is an HTTP method, anything else gets a readable error and a close.
+/// Looks at the first byte of a connection: 0x16 begins TLS, behind which the same question is asked again; 0xAC is ACP/1, a letter is
+/// an HTTP method, anything else gets a readable error and a close.
 final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @unchecked Sendable {
     typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
+
+    /// What is already known of a connection.
+    enum Layer: Sendable {
+        case plain
+        /// With what the peer has proven to be, if it was asked.
+        case encrypted(PeerCertificate?)
+    }
+
+    /// What a client may send before TLS is up here: far more than its first message takes.
+    private static let heldBytesMax = 32_768
 
     private let shared: RPCServer.Shared
     private let loopContext: LoopContext
-    private var helloTimer: Scheduled<Void>?
+    private let layer: Layer
+    private var context: ChannelHandlerContext?
+    private var firstByteTimer: Scheduled<Void>?
+    /// What came while certificates are being read; nil otherwise.
+    private var held: ByteBuffer?
 
-    init(shared: RPCServer.Shared, loopContext: LoopContext) {
+    init(shared: RPCServer.Shared, loopContext: LoopContext, layer: Layer = .plain) {
         self.shared = shared
         self.loopContext = loopContext
+        self.layer = layer
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
         let channel = context.channel
         // A connection that says nothing costs a socket: it has as long as a HELLO.
-        helloTimer = context.eventLoop.scheduleTask(in: .seconds(Int64(shared.configuration.limits.helloSeconds))) {
+        firstByteTimer = context.eventLoop.scheduleTask(in: .seconds(Int64(shared.configuration.limits.helloSeconds))) {
             channel.close(promise: nil)
         }
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) { helloTimer?.cancel() }
+    func handlerRemoved(context: ChannelHandlerContext) {
+        firstByteTimer?.cancel()
+        self.context = nil
+    }
 
     func channelInactive(context: ChannelHandlerContext) {
-        helloTimer?.cancel()
+        firstByteTimer?.cancel()
         context.fireChannelInactive()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        let bytes = unwrapInboundIn(data)
-        guard let first = bytes.getInteger(at: bytes.readerIndex, as: UInt8.self) else { return }
+        var bytes = unwrapInboundIn(data)
+        if held != nil {
+            held?.writeBuffer(&bytes)
+            if let count = held?.readableBytes, count > Self.heldBytesMax { context.close(promise: nil) }
+            return
+        }
+        guard let byte = bytes.getInteger(at: bytes.readerIndex, as: UInt8.self) else { return }
+        let first = FirstByte(byte)
+        if first == .tls, case .plain = layer, let tls = shared.tls { return encrypt(context, tls, bytes) }
         do {
-            let pipeline = context.pipeline.syncOperations
-            if first == Preface.firstByte {
-                guard shared.connections.count < shared.configuration.connectionsMax else {
-                    return refuse(
-                        context, "This server has all the \(shared.configuration.connectionsMax) connections it takes.")
-                }
-                let connection = ServerConnection(
-                    server: shared, loopContext: loopContext, loop: context.eventLoop,
-                    peerAddress: context.remoteAddress?.description ?? "in-process")
-                shared.connections.insert(connection)
-                try pipeline.addHandler(connection)
-            } else if (0x41...0x5A).contains(first), let fallback = shared.configuration.httpFallback {
-                try fallback(context.channel)
-            } else {
-                refuse(
-                    context, "This port speaks ACP/1 (first byte 0xAC) and HTTP. The first byte was neither.")
-                return
+            if let refusal = try serve(context, first) {
+                return first.answer(refusal, on: context.channel)
             }
         } catch {
             context.close(promise: nil)
@@ -60,11 +72,83 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
         context.pipeline.syncOperations.removeHandler(self, promise: nil)
     }
 
-    private func refuse(_ context: ChannelHandlerContext, _ reason: String) {
-        let text = reason + "\r\n"
-        let channel = context.channel
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: text))).whenComplete { _ in
-            channel.close(promise: nil)
+    /// Adds what speaks the protocol that begins so; otherwise says why not.
+    private func serve(_ context: ChannelHandlerContext, _ first: FirstByte) throws -> FirstByte.Refusal? {
+        guard shared.takes(layer, from: context.remoteAddress) else {
+            return .init(
+                .failedPrecondition, "this port takes no unencrypted connection from there, use acps:// or https://")
+        }
+        switch first {
+        case .acp:
+            guard shared.connections.count < shared.configuration.connectionsMax else {
+                return .init(
+                    .unavailable,
+                    "this server has all the \(shared.configuration.connectionsMax) connections it takes")
+            }
+            let connection = ServerConnection(
+                server: shared, loopContext: loopContext, loop: context.eventLoop,
+                peerAddress: Self.name(context.remoteAddress), layer: layer)
+            shared.connections.insert(connection)
+            try context.pipeline.syncOperations.addHandler(connection)
+            return nil
+        case .http:
+            guard let fallback = shared.configuration.httpFallback else {
+                return .init(.failedPrecondition, "this port speaks only ACP/1")
+            }
+            try fallback(context.channel)
+            return nil
+        case .tls:
+            return .init(.failedPrecondition, "this port speaks ACP/1 and HTTP without TLS, use acp:// or http://")
+        case .unknown:
+            return .init(
+                .failedPrecondition, "this port speaks ACP/1 (first byte 0xAC) and HTTP, and the first byte was neither"
+            )
+        }
+    }
+
+    private static func name(_ address: SocketAddress?) -> String { address?.description ?? "in-process" }
+
+    // MARK: TLS
+
+    private func encrypt(_ context: ChannelHandlerContext, _ tls: TLSContextSource, _ bytes: ByteBuffer) {
+        guard shared.handshakeBegins() else { return context.close(promise: nil) }
+        held = bytes
+        let loop = context.eventLoop
+        tls.use { result in
+            if loop.inEventLoop { self.encrypt(result) } else { loop.execute { self.encrypt(result) } }
+        }
+    }
+
+    private func encrypt(_ result: Result<NIOSSLContext, Failure>) {
+        guard let context, let held else { return shared.handshakeEnded() }
+        do {
+            let gate = makeGate(Self.name(context.remoteAddress))
+            let pipeline = context.pipeline.syncOperations
+            let handler = NIOSSLServerHandler(context: try result.get())
+            try pipeline.addHandler(gate)
+            try pipeline.addHandler(handler, position: .before(gate))
+        } catch {
+            shared.handshakeEnded()
+            return context.close(promise: nil)
+        }
+        self.held = nil
+        context.fireChannelRead(NIOAny(held))
+        context.fireChannelReadComplete()
+        context.pipeline.syncOperations.removeHandler(self, promise: nil)
+    }
+
+    private func makeGate(_ peer: String) -> TLSHandshakeGate {
+        TLSHandshakeGate(
+            TLSProblem(side: .server, peer: peer), seconds: shared.configuration.limits.helloSeconds
+        ) { [shared, loopContext] channel, certificate in
+            shared.handshakeEnded()
+            try channel.pipeline.syncOperations.addHandler(
+                ProtocolSniffer(
+                    shared: shared, loopContext: loopContext,
+                    layer: .encrypted(certificate.map { CertificateText.peer($0) })))
+        } failed: { [shared] failure in
+            shared.handshakeEnded()
+            shared.configuration.observer?.tlsChanged(.handshakeFailed(peer: peer, failure))
         }
     }
 }

@@ -19,7 +19,9 @@ public final class RPCServer: Sendable {
         /// Name of this process, for HELLO and logs.
         public var instance = ""
         public var build = ""
-        /// Allow a host that is not loopback although the connection is not encrypted.
+        /// Encryption of TCP connections. With it, those without are taken only from this machine.
+        public var tls: ServerTLS?
+        /// Allow peers that are not on this machine although the connection is not encrypted.
         public var allowsInsecure = false
         /// Who callers are; nil refuses every method that needs a role.
         public var authenticator: (any Authenticator)?
@@ -54,16 +56,23 @@ public final class RPCServer: Sendable {
     }
 
     /// Binds `host:port` (0 for any free port) and answers. Returns the bound address.
-    /// - Throws: `Failure` FAILED_PRECONDITION for an unencrypted address that is not loopback, UNAVAILABLE when the address cannot be bound.
+    /// - Throws: `Failure` FAILED_PRECONDITION for an unencrypted address that is not loopback or a certificate that cannot be used,
+    ///   UNAVAILABLE when the address cannot be bound.
     @discardableResult
     public func start(host: String, port: Int) async throws -> SocketAddress {
-        try await bind("\(host):\(port)") { bootstrap in
+        try await shared.tls?.reload()
+        return try await bind("\(host):\(port)") { bootstrap in
             let address = try SocketAddress.makeAddressResolvingHost(host, port: port)
-            guard shared.configuration.allowsInsecure || address.isLoopback else {
+            guard
+                TransportRules.mayListen(
+                    on: address, hasTLS: shared.tls != nil, allowsInsecure: shared.configuration.allowsInsecure)
+            else {
                 throw Failure(
                     .failedPrecondition, reason: "INSECURE_ADDRESS",
                     "\(host) is not a loopback address, and the connection would not be encrypted.",
-                    remedy: "Listen on 127.0.0.1, or set rpc.insecure-allow if the network is trusted.")
+                    remedy:
+                        "Set rpc.tls-certificate and rpc.tls-key, listen on 127.0.0.1, or set rpc.insecure-allow if the network is trusted."
+                )
             }
             return try await bootstrap.bind(to: address).get()
         }
@@ -72,7 +81,8 @@ public final class RPCServer: Sendable {
     /// Answers on a Unix socket; a stale socket file is replaced.
     @discardableResult
     public func start(unixPath: String) async throws -> SocketAddress {
-        try await bind(unixPath) {
+        try await shared.tls?.reload()
+        return try await bind(unixPath) {
             try await $0.bind(unixDomainSocketPath: unixPath, cleanupExistingSocketFile: true).get()
         }
     }
@@ -127,6 +137,10 @@ public final class RPCServer: Sendable {
         return String(describing: error)
     }
 
+    /// Reads the certificate files now if they have changed. Otherwise that happens within `ServerTLS.checkSeconds` of the next connection.
+    /// - Throws: `Failure` FAILED_PRECONDITION when they cannot be used; what was in use stays so.
+    public func reloadCertificates() async throws { try await shared.tls?.reload() }
+
     /// Gives the server one end of a connection that exists already; the in-process transport.
     func adopt(descriptor: CInt) async throws {
         let shared = self.shared
@@ -163,6 +177,8 @@ public final class RPCServer: Sendable {
         let router: ServiceRouter
         let configuration: Configuration
         let connections: ConnectionSet
+        let tls: TLSContextSource?
+        private let handshakes = Atomic(0)
         /// By index of the entry.
         private let observers: [any MethodObserver]
         private let gates: [AdmissionGate?]
@@ -173,6 +189,7 @@ public final class RPCServer: Sendable {
             self.router = router
             self.configuration = configuration
             let observer = configuration.observer
+            tls = configuration.tls?.source { observer?.tlsChanged($0) }
             connections = ConnectionSet { observer?.connectionsChanged($0) }
             observers = observer.map { observer in router.entries.map { observer.observe($0.method) } } ?? []
             refusals = observer?.observe(
@@ -189,6 +206,25 @@ public final class RPCServer: Sendable {
         }
 
         func gate(of entry: ServiceRouter.Entry) -> AdmissionGate? { gates.isEmpty ? nil : gates[entry.index] }
+
+        /// Whether a connection from `peer` is served as it is.
+        func takes(_ layer: ProtocolSniffer.Layer, from peer: SocketAddress?) -> Bool {
+            if case .encrypted = layer { return true }
+            return TransportRules.takesPlaintext(
+                from: peer, tls: configuration.tls, allowsInsecure: configuration.allowsInsecure)
+        }
+
+        /// False when there are as many handshakes as there may be.
+        func handshakeBegins() -> Bool {
+            let count = handshakes.wrappingAdd(1, ordering: .relaxed).newValue
+            guard count <= configuration.tls?.handshakesMax ?? 0 else {
+                handshakeEnded()
+                return false
+            }
+            return true
+        }
+
+        func handshakeEnded() { handshakes.wrappingSubtract(1, ordering: .relaxed) }
 
         /// A call ended before it had a method or a stream.
         func refused(_ failure: Failure, _ context: LoopContext) {
@@ -267,15 +303,4 @@ final class ConnectionSet: Sendable {
             })
     }
     func all() -> [ServerConnection] { members.withLock { Array($0.values) } }
-}
-
-extension SocketAddress {
-    /// Whether only this machine can reach it.
-    public var isLoopback: Bool {
-        switch self {
-        case .v4: ipAddress?.hasPrefix("127.") == true
-        case .v6: ipAddress == "::1"
-        case .unixDomainSocket: true
-        }
-    }
 }

@@ -5,6 +5,7 @@ internal import NIOCore
 final class ServerConnection: Connection, @unchecked Sendable {
     let server: RPCServer.Shared
     let peerAddress: String
+    let layer: ProtocolSniffer.Layer
     /// Rising in the order of arrival.
     let number: UInt64
     @exclusivity(unchecked) private var streams = StreamTable<ServerStream>()
@@ -15,9 +16,13 @@ final class ServerConnection: Connection, @unchecked Sendable {
     /// Counts since the connection began.
     @exclusivity(unchecked) private(set) var streamsOpened = 0
 
-    init(server: RPCServer.Shared, loopContext: LoopContext, loop: any EventLoop, peerAddress: String) {
+    init(
+        server: RPCServer.Shared, loopContext: LoopContext, loop: any EventLoop, peerAddress: String,
+        layer: ProtocolSniffer.Layer = .plain
+    ) {
         self.server = server
         self.peerAddress = peerAddress
+        self.layer = layer
         number = server.connections.nextNumber()
         super.init(
             limits: server.configuration.limits, options: server.configuration.options, loopContext: loopContext,

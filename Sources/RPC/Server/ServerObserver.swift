@@ -7,6 +7,12 @@ public protocol ServerObserver: Sendable {
     func observe(_ method: MethodDescriptor) -> any MethodObserver
     /// The server has this many connections now. From any thread.
     func connectionsChanged(_ count: Int)
+    /// Something happened to the encryption of the server's port. From any thread.
+    func tlsChanged(_ event: TLSEvent)
+}
+
+extension ServerObserver {
+    public func tlsChanged(_ event: TLSEvent) {}
 }
 
 /// Sees how the calls of one method ended. Runs on the event loop: it must not block.

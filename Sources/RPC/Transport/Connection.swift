@@ -7,6 +7,9 @@ class Connection: ChannelDuplexHandler, @unchecked Sendable {
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
+    /// Reason of calls that were cut off without a word.
+    static let connectionLost = "CONNECTION_LOST"
+
     let limits: RPCLimits
     let options: WireOptions
     let loopContext: LoopContext
@@ -171,13 +174,14 @@ class Connection: ChannelDuplexHandler, @unchecked Sendable {
         closeTimer?.cancel()
         close(
             Failure(
-                .unavailable, reason: "CONNECTION_LOST", "The connection to the peer was lost during the call.",
+                .unavailable, reason: Self.connectionLost, "The connection to the peer was lost during the call.",
                 remedy: "Try again; the service may be restarting."))
         context.fireChannelInactive()
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        // A socket error ends the connection; channelInactive follows and says so to every call.
+        // What TLS refuses is known to every call. A socket error ends the connection too; channelInactive follows and says so.
+        if let failure = error as? Failure { close(failure) }
         context.close(promise: nil)
     }
 
@@ -200,7 +204,7 @@ class Connection: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     /// Whether the peer is on this machine.
-    private var isLocal: Bool { context?.remoteAddress?.isLoopback ?? true }
+    private var isLocal: Bool { TransportRules.isLocal(context?.remoteAddress) }
 
     // MARK: Life
 
