@@ -66,10 +66,14 @@ struct ReadyMessage {
 
     init(_ system: ServerSystem) {
         let addresses = system.addresses
-        if let gateway = addresses[.gateway] { lines.append(("url", "http://\(gateway)")) }
-        for name in [ServiceName.ingest, .agents] {
-            if let address = addresses[name] { lines.append((name.rawValue, "acp://\(address)")) }
+        func add(_ name: String, _ scheme: String, _ service: ServiceName) {
+            guard let address = addresses[service], let host = service.address?.host else { return }
+            let isEncrypted = system.configuration.encryptsByDefault(host: system.configuration[host])
+            lines.append((name, "\(scheme)\(isEncrypted ? "s" : "")://\(address)"))
         }
+        add("url", "http", .gateway)
+        add("ingest", "acp", .ingest)
+        add("agents", "acp", .agents)
         lines.append(("data", system.configuration[.dataDirectory]))
         if let key = system.adminKey { lines.append(("api key", key.text)) }
     }

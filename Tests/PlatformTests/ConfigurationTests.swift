@@ -59,6 +59,20 @@ import Testing
         #expect(try resolve("ingest.url = \"http://box:1\"\n")[.ingestURL] == "http://box:1")
     }
 
+    @Test func addressesAreEncryptedWhereServicesTakeNothingElse() throws {
+        let far = "ingest.host = \"192.0.2.1\"\ngateway.host = \"0.0.0.0\"\n"
+        #expect(try resolve(far)[.ingestURL] == "acp://192.0.2.1:8000")
+        let tls = "rpc.tls-certificate = \"/c.pem\"\nrpc.tls-key = \"/k.pem\"\n"
+        let configuration = try resolve(far + tls)
+        #expect(configuration[.ingestURL] == "acps://192.0.2.1:8000")
+        // This machine needs no TLS, and its address is hardly ever in a certificate.
+        #expect(configuration[.agentsURL] == "acp://127.0.0.1:8001")
+        #expect(configuration[.gatewayURL] == "http://127.0.0.1:8080")
+        let mutual = try resolve(far + tls + "rpc.tls-require-client-certificate = true\n")
+        #expect(mutual[.agentsURL] == "acps://127.0.0.1:8001")
+        #expect(mutual[.gatewayURL] == "https://127.0.0.1:8080")
+    }
+
     @Test func readsEveryKindFromTheFile() throws {
         let configuration = try resolve(
             """

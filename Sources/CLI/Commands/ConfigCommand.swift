@@ -59,6 +59,8 @@ struct ConfigValidate: AsyncParsableCommand {
     func run() async throws {
         // Loading is the check; what is wrong with the settings is thrown with its place.
         try await Session.run(options) { session in
+            try session.configuration.clientTLS().check()
+            try session.configuration.serverTLS()?.check()
             let path = session.configuration.path
             let warnings = session.configuration.warnings
             try session.output.emit({
@@ -77,6 +79,7 @@ struct ConfigSetService: AsyncParsableCommand {
 
             Example:
               acp config set-service ingest --url http://localhost:8000
+              acp config set-service ingest --url acps://documents.example.org:8000
             """)
 
     enum Name: String, ExpressibleByArgument, CaseIterable { case ingest, agents, gateway }

@@ -119,6 +119,7 @@ struct Session: Sendable {
 
     private func client(_ address: String, setting: String, name: String, called: String) throws -> RPCClient {
         let endpoint = try Self.endpoint(address, setting: setting, configuration)
+        let tls = try configuration.clientTLS()
         return connections.state.withLock { state in
             state.last = "\(name) at \(endpoint.description)"
             if let client = state.clients[address] { return client }
@@ -128,6 +129,8 @@ struct Session: Sendable {
             settings.serviceName = called
             settings.limits.frameBytesMax = configuration[.rpcFrameBytesMax]
             settings.limits.messageBytesMax = configuration[.rpcMessageBytesMax]
+            settings.tls = tls
+            settings.allowsInsecure = configuration[.rpcInsecureAllow]
             let client = RPCClient(runtime: runtime, endpoint: endpoint, configuration: settings)
             state.clients[address] = client
             return client
@@ -139,19 +142,21 @@ struct Session: Sendable {
     func keys() throws -> KeysClient { KeysClient(try client(.ingest)) }
     func answers() throws -> AnswersClient { AnswersClient(try client(.agents)) }
 
-    /// The address of a service. The API key goes there unencrypted, so it has to be this machine unless that is allowed.
+    /// The address of a service. Without TLS the API key would go there unencrypted: then it has to be this machine unless that is allowed.
+    /// The client checks the same once it is connected; this says so before.
     private static func endpoint(
         _ address: String, setting: String, _ configuration: Configuration
     ) throws -> Endpoint {
         let endpoint = try Endpoint(address)
-        guard !configuration[.rpcInsecureAllow] else { return endpoint }
+        guard !endpoint.isEncrypted, !configuration[.rpcInsecureAllow] else { return endpoint }
         func isLoopback(_ host: String) -> Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }
         if let host = endpoint.hosts.map(\.name).first(where: { !isLoopback($0) }) {
             throw Failure(
                 .failedPrecondition, reason: "INSECURE_ADDRESS",
                 "\(setting) is \(host), which is not this machine, and the API key would travel unencrypted.",
                 remedy:
-                    "Use a tunnel to a loopback address, or set rpc.insecure-allow = true if the network is trusted.")
+                    "Write acps:// if the service has a certificate, or set rpc.insecure-allow = true if the network is trusted."
+            )
         }
         return endpoint
     }

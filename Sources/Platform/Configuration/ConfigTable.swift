@@ -19,6 +19,10 @@ public enum ConfigTable {
         ConfigKey.rpcFrameBytesMax.entry, ConfigKey.rpcMessageBytesMax.entry, ConfigKey.rpcStreamsMax.entry,
         ConfigKey.rpcCallsPerMethodMax.entry,
         ConfigKey.rpcKeepalive.entry, ConfigKey.rpcInsecureAllow.entry,
+        ConfigKey.rpcTLSCertificate.entry, ConfigKey.rpcTLSKey.entry, ConfigKey.rpcTLSClientCA.entry,
+        ConfigKey.rpcTLSRequireClientCertificate.entry,
+        ConfigKey.rpcTLSCA.entry, ConfigKey.rpcTLSServerName.entry, ConfigKey.rpcTLSClientCertificate.entry,
+        ConfigKey.rpcTLSClientKey.entry,
         ConfigKey.logLevel.entry, ConfigKey.logFormat.entry, ConfigKey.logFileBytesMax.entry,
         ConfigKey.logFilesMax.entry,
         ConfigKey.drainSeconds.entry,
@@ -36,11 +40,13 @@ public enum ConfigTable {
 }
 
 private let portRange = 0...65_535
-private let serviceSchemes = ["acp", "http"]
+private let serviceSchemes = ["acp", "acps", "http", "https"]
 
 /// `acp://host:port` of a service from its own host and port settings; an address that means "all interfaces" becomes loopback.
 private func serviceURL(_ service: String, scheme: String) -> ConfigDefault {
-    .computed("`\(scheme)://` and the service's host and port") { _, other in
+    .computed(
+        "`\(scheme)://` and the service's host and port; `\(scheme)s://` where it takes only encrypted connections"
+    ) { _, other in
         guard let host = other("\(service).host"), let port = other("\(service).port") else { return nil }
         let reachable =
             switch host {
@@ -48,7 +54,10 @@ private func serviceURL(_ service: String, scheme: String) -> ConfigDefault {
             case "::": "[::1]"
             default: host.contains(":") ? "[\(host)]" : host
             }
-        return "\(scheme)://\(reachable):\(port)"
+        let isEncrypted = Configuration.encryptsByDefault(
+            host: reachable, hasCertificate: other("rpc.tls-certificate")?.isEmpty == false,
+            requiresClientCertificate: other("rpc.tls-require-client-certificate") == "true")
+        return "\(scheme)\(isEncrypted ? "s" : "")://\(reachable):\(port)"
     }
 }
 

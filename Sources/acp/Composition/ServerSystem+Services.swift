@@ -1,4 +1,5 @@
 internal import Agents
+internal import CLI
 internal import Core
 internal import Gateway
 internal import Glibc
@@ -64,7 +65,7 @@ extension ServerSystem {
         }
         var router = ServiceRouter()
         ingest.register(in: &router)
-        return ServicePort(
+        return try ServicePort(
             .ingest, runtime: runtime, router: router, health: health, keys: keys, configuration: configuration)
     }
 
@@ -78,7 +79,7 @@ extension ServerSystem {
         parts.withLock { $0.agents = agents }
         var router = ServiceRouter()
         agents.register(in: &router)
-        return ServicePort(
+        return try ServicePort(
             .agents, runtime: runtime, router: router, health: health, keys: made { $0.keys },
             configuration: configuration)
     }
@@ -109,7 +110,7 @@ extension ServerSystem {
             ],
             operatorRoutes: OperatorRoutes.all(health), logger: Logger(label: "gateway"))
         parts.withLock { $0.gateway = gateway }
-        return ServicePort(
+        return try ServicePort(
             .gateway, runtime: runtime, router: ServiceRouter(), health: health, keys: nil,
             configuration: configuration, http: { try gateway.configure($0) })
     }
@@ -136,6 +137,8 @@ extension ServerSystem {
         settings.serviceName = "the \(name.rawValue) service"
         settings.limits.frameBytesMax = configuration[.rpcFrameBytesMax]
         settings.limits.messageBytesMax = configuration[.rpcMessageBytesMax]
+        settings.tls = try configuration.clientTLS()
+        settings.allowsInsecure = configuration[.rpcInsecureAllow]
         let client = RPCClient(runtime: runtime, endpoint: endpoint, configuration: settings)
         parts.withLock { $0.clients.append(client) }
         return client

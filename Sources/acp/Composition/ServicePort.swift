@@ -1,3 +1,4 @@
+internal import CLI
 internal import Core
 internal import Ingest
 internal import Logging
@@ -29,10 +30,11 @@ struct ServicePort: Sendable {
 
     /// - Parameters:
     ///   - http: takes over HTTP connections; nil for the operator surface alone.
+    /// - Throws: `Failure` for settings that do not go together.
     init(
         _ name: ServiceName, runtime: RPCRuntime, router: ServiceRouter, health: HealthRegistry, keys: KeyStore?,
         configuration: Configuration, http: (@Sendable (any Channel) throws -> Void)? = nil
-    ) {
+    ) throws {
         self.name = name
         self.health = health
         var router = router
@@ -51,6 +53,7 @@ struct ServicePort: Sendable {
         settings.instance = name.rawValue
         settings.build = BuildInformation.version
         settings.allowsInsecure = configuration[.rpcInsecureAllow]
+        settings.tls = try configuration.serverTLS()
         settings.authenticator = keys.map { KeyAuthenticator(keys: $0) }
         settings.observer = CallObserver(
             service: name.rawValue, logger: Logger(label: "\(name.rawValue).rpc"))
