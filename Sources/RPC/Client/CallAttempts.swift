@@ -32,6 +32,8 @@ struct CallAttempts: Sendable {
     let plan: CallPlan
     private var retry: RetryState
     private var tried: [PeerID] = []
+    /// Why no connection could be made, where that is for people to change: it says more than that another address cannot be reached.
+    private var telling: Failure?
 
     init(_ plan: CallPlan, _ policy: RetryPolicy) {
         self.plan = plan
@@ -71,7 +73,10 @@ struct CallAttempts: Sendable {
     /// - Throws: the failure when there is no next attempt, or CANCELLED.
     mutating func failed(_ failure: Failure, _ progress: AttemptProgress, at peer: PeerID?) async throws {
         if let peer, !tried.contains(peer) { tried.append(peer) }
-        guard case .retry(let delay) = plan.pool.decide(&retry, failure, progress, tried: tried) else { throw failure }
+        if progress == .notSent, RetryState.isForPeople(failure) { telling = failure }
+        guard case .retry(let delay) = plan.pool.decide(&retry, failure, progress, tried: tried) else {
+            throw progress == .notSent ? telling ?? failure : failure
+        }
         guard delay > .zero else { return }
         do { try await Task.sleep(for: delay) } catch { throw Failure(wrapping: error) }
     }

@@ -49,21 +49,25 @@ struct ControlSystem {
         configuration.options = setup.options
         configuration.instance = "control"
         configuration.authenticator = ControlKeys()
+        if setup.transport == .tls { configuration.tls = try TLSSystem.serverTLS() }
         let server = RPCServer(runtime: runtime, router: router, configuration: configuration)
         board.onDrain { Task { await server.shutdown(grace: .seconds(20)) } }
         let endpoint: Endpoint
         var port = 0
         switch setup.transport {
         case .inProcess: endpoint = .inProcess(server)
-        case .tcp:
+        case .tcp, .tls:
             port = try await server.start(host: "127.0.0.1", port: 0).port ?? 0
-            endpoint = .tcp(host: "127.0.0.1", port: port)
+            endpoint =
+                setup.transport == .tls ? .tls(host: "127.0.0.1", port: port) : .tcp(host: "127.0.0.1", port: port)
         case .unix:
             let path = "/tmp/acp-control-\(UUIDv7()).sock"
             try await server.start(unixPath: path)
             endpoint = .unix(path: path)
         }
-        let client = client(runtime, endpoint, options: setup.options, limits: limits, credential: credential)
+        let tls = setup.transport == .tls ? try TLSSystem.clientTLS() : ClientTLS()
+        let client = client(
+            runtime, endpoint, options: setup.options, limits: limits, credential: credential, tls: tls)
         let system = ControlSystem(runtime: runtime, server: server, client: client, board: board, port: port)
         let result: Result<T, any Error>
         do { result = .success(try await body(system)) } catch { result = .failure(error) }
@@ -76,12 +80,13 @@ struct ControlSystem {
 
     static func client(
         _ runtime: RPCRuntime, _ endpoint: Endpoint, options: WireOptions = WireOptions(),
-        limits: RPCLimits = RPCLimits(), credential: String = ""
+        limits: RPCLimits = RPCLimits(), credential: String = "", tls: ClientTLS = ClientTLS()
     ) -> RPCClient {
         var configuration = RPCClient.Configuration()
         configuration.limits = limits
         configuration.options = options
         configuration.credential = credential
+        configuration.tls = tls
         return RPCClient(runtime: runtime, endpoint: endpoint, configuration: configuration)
     }
 

@@ -90,6 +90,15 @@ import Testing
         check(call.fails(Failure(.internalError, reason: "GOAWAY", "Closed."), .refused), "retry in 0 ms")
     }
 
+    @Test func whatOnlyPeopleCanChangeIsTriedOnlyElsewhere() {
+        for code in [StatusCode.failedPrecondition, .unauthenticated] {
+            var call = Call()
+            let untrusted = Failure(code, reason: "TLS_UNKNOWN_CA", "Not trusted.")
+            check(call.fails(untrusted, .notSent, hasOtherPeer: true), "retry in 0 ms")
+            check(call.fails(untrusted, .notSent), "notRetryable")
+        }
+    }
+
     @Test func aRefusalThatAsksForTimeGetsItAndCounts() {
         var call = Call(Self.once)
         // 0 to 20 % later than asked.

@@ -90,6 +90,8 @@ struct RetryState: Sendable {
         guard failure.code != .cancelled, failure.code != .deadlineExceeded,
             isUnprocessed || policy.isRetryable(failure)
         else { return .giveUp(.notRetryable) }
+        // Another address may do better.
+        if progress == .notSent, !hasOtherPeer, Self.isForPeople(failure) { return .giveUp(.notRetryable) }
         // The wait before connecting again to one address is no reason not to try another.
         let asksToWait = failure.retryAfterMs > 0 && !(progress == .notSent && hasOtherPeer)
         if isUnprocessed, !asksToWait, traits.isReplayable, free < Self.freeMax {
@@ -110,6 +112,11 @@ struct RetryState: Sendable {
         paid += 1
         attempt += 1
         return .retry(after: delay)
+    }
+
+    /// What makes connecting impossible and does not change by itself, such as a certificate.
+    static func isForPeople(_ failure: Failure) -> Bool {
+        failure.code == .failedPrecondition || failure.code == .unauthenticated
     }
 
     /// The server's wait, never less and up to 20 % more; without one the schedule's.
