@@ -22,23 +22,26 @@ struct MetaReader {
     @inline(__always)
     mutating func tag() throws(Malformed) -> UInt64? {
         guard position < end else { return nil }
-        let tag = try varint()
+        let tag = try varint(bytesMax: Self.shortBytesMax)
         guard tag >> 3 != 0, tag >> 32 == 0 else { throw Malformed() }
         return tag
     }
 
     @inline(__always)
-    mutating func varint() throws(Malformed) -> UInt64 {
+    mutating func varint(bytesMax: Int = 10) throws(Malformed) -> UInt64 {
         guard position < end else { throw Malformed() }
         let first = position.load(as: UInt8.self)
         position += 1
-        return first < 0x80 ? UInt64(first) : try longVarint(UInt64(first & 0x7F))
+        return first < 0x80 ? UInt64(first) : try longVarint(UInt64(first & 0x7F), bytesMax)
     }
 
-    private mutating func longVarint(_ low: UInt64) throws(Malformed) -> UInt64 {
+    /// Tags and lengths have 32 bits: padded to more bytes than those take they are refused, as everywhere.
+    private static let shortBytesMax = 5
+
+    private mutating func longVarint(_ low: UInt64, _ bytesMax: Int) throws(Malformed) -> UInt64 {
         var result = low
         var shift: UInt64 = 7
-        while shift < 70, position < end {
+        while shift < 7 * UInt64(bytesMax), position < end {
             let byte = position.load(as: UInt8.self)
             position += 1
             result |= UInt64(byte & 0x7F) &<< shift
@@ -51,7 +54,7 @@ struct MetaReader {
     /// The bytes of a length-delimited field; valid as long as what the reader reads.
     @inline(__always)
     mutating func bytes() throws(Malformed) -> UnsafeRawBufferPointer {
-        let count = try varint()
+        let count = try varint(bytesMax: Self.shortBytesMax)
         guard count <= UInt64(end - position) else { throw Malformed() }
         defer { position += Int(count) }
         return UnsafeRawBufferPointer(start: position, count: Int(count))

@@ -42,7 +42,10 @@ struct RequestMeta {
         // The tag is the field number shifted left by three, and the wire type: 0 for numbers, 2 for bytes.
         while let tag = try reader.tag() {
             switch tag {
-            case 1 << 3 | 2: path = try reader.bytes()
+            case 1 << 3 | 2:
+                // The last counts and is compared as it stands; those before it must be text all the same.
+                if !path.isEmpty { _ = try Self.text(ofPath: path) }
+                path = try reader.bytes()
             case 2 << 3: timeoutMicroseconds = try reader.varint()
             case 3 << 3 | 2: traceID = try reader.bytes()
             case 4 << 3 | 2: spanID = try reader.bytes()

@@ -13,7 +13,7 @@ import Testing
     @Test func aWindowBelowZeroDoesNotStopWhatHasNoBytes() throws {
         let end = try EmbeddedEnd.client(greets: false)
         // Opened by the defaults, more than the server will turn out to allow.
-        let large = EmbeddedCall(end, EmbeddedService.echo, RawMessage(ByteBuffer(repeating: 1, count: 200_000)))
+        let large = EmbeddedCall(end, requests: [ByteBuffer(repeating: 1, count: 200_000)])
         end.receive(
             .hello {
                 $0.streamWindowBytes = 100

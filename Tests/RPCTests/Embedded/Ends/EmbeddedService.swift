@@ -27,6 +27,8 @@ final class EmbeddedService: @unchecked Sendable {
     /// Bytes of the reply of `Hold`.
     var replyBytes = 0
 
+    var isHolding: Bool { !held.isEmpty }
+
     /// Lets every handler that is held go on.
     func letGo() {
         let held = self.held

@@ -1,7 +1,6 @@
 import Core
 import NIOCore
 import NIOEmbedded
-import Testing
 
 @testable import RPC
 
@@ -70,10 +69,11 @@ final class EmbeddedEnd<End: Connection>: @unchecked Sendable {
 
     /// Hands bytes to the connection as one read, and runs what that starts.
     func receive(_ bytes: ByteBuffer) {
+        guard channel.isActive else { return }
         socket.willRead()
         channel.pipeline.syncOperations.fireChannelRead(NIOAny(bytes))
         channel.pipeline.syncOperations.fireChannelReadComplete()
-        channel.pipeline.syncOperations.read()
+        if channel.isActive { channel.pipeline.syncOperations.read() }
         embedded.run()
     }
 
@@ -90,6 +90,13 @@ final class EmbeddedEnd<End: Connection>: @unchecked Sendable {
             written.moveReaderIndex(to: min(prefaceBytes, written.readableBytes))
         }
         return try WireFrame.read(&written)
+    }
+
+    /// Everything that was written since the last time, with the preface. Not together with `sent`.
+    func takeBytes() -> ByteBuffer {
+        embedded.run()
+        defer { written = ByteBuffer() }
+        return written
     }
 
     /// The peer takes everything that waits.
