@@ -49,6 +49,8 @@ final class ServerStream: RPCStream, @unchecked Sendable {
     override func connectionClosed(_ failure: Failure) {
         if let task { task.cancel() } else { server.handlerReturned(self) }
         end(failure)
+        // Nobody is answered any more: what was not read yet need not be.
+        discardInbound()
     }
 
     /// The one request message of a call that has one.

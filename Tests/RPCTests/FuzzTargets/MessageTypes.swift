@@ -71,7 +71,8 @@ struct MessageTypes: Sendable {
             seeds.append(
                 ("\(example.name)-\(index)-message", [example.place | 0x80] + Array(example.bytes.readableBytesView)))
             seeds.append(
-                ("\(example.name)-\(index)-json", [example.place] + (try MessageJSON.encode(example.bytes, type: type))))
+                ("\(example.name)-\(index)-json", [example.place] + (try MessageJSON.encode(example.bytes, type: type)))
+            )
         }
         let place = UInt8(all.firstIndex { $0.name == SearchRequest.typeName } ?? 0)
         for (name, text) in [

@@ -29,7 +29,9 @@ struct OutputCheck {
         try expect(frame.flags.isSubset(of: .known), "\(frame) has unknown flags")
         try expect(!frame.flags.isSuperset(of: [.endMessage, .noMessage]), "\(frame) contradicts itself")
         // What was written before the peer's HELLO goes by the default.
-        try expect(frame.meta.count + frame.payload.count <= max(65_536, frameBytesMax), "\(frame) is larger than the peer takes")
+        try expect(
+            frame.meta.count + frame.payload.count <= max(65_536, frameBytesMax),
+            "\(frame) is larger than the peer takes")
         switch frame.type {
         case .hello: _ = try WireHello.decode(ByteBuffer(bytes: frame.meta))
         case .ping, .pong: try expect(frame.stream == 0 && sized(frame, 8), "\(frame) is not right")

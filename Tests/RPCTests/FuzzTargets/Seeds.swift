@@ -55,7 +55,8 @@ enum CodecSeeds {
         func encoded(_ change: (inout WireHello) -> Void) -> [UInt8] { WireFrame.hello(change).meta }
         func message(_ hello: WireHello) -> [UInt8] { Array(hello.encoded().readableBytesView) }
         return [
-            ("empty", []), ("defaults", message(RPCLimits().hello(options: .init(), role: "client", instance: "i", build: "b"))),
+            ("empty", []),
+            ("defaults", message(RPCLimits().hello(options: .init(), role: "client", instance: "i", build: "b"))),
             (
                 "small",
                 encoded {
@@ -95,7 +96,9 @@ enum ConnectionSeeds {
     private typealias T = FuzzTarget
 
     /// A frame of a script; see `FrameScript`.
-    private static func step(_ type: FrameType, _ flags: FrameFlags, _ stream: UInt8, _ size: UInt8, _ rest: [UInt8] = [])
+    private static func step(
+        _ type: FrameType, _ flags: FrameFlags, _ stream: UInt8, _ size: UInt8, _ rest: [UInt8] = []
+    )
         -> [UInt8]
     { [type.rawValue, flags.rawValue, stream, size] + rest }
 
@@ -122,15 +125,22 @@ enum ConnectionSeeds {
             ("unary-small-limits", [frames | T.isSmall, 0] + step(.request, whole, 1, echo, [200])),
             ("client-stream", [frames, 0] + stream + end),
             ("chat", [frames, 0] + step(.request, .noMessage, 1, chat, [0]) + step(.data, whole, 1, 140)),
-            ("server-stream", [frames | T.isSmall, 0] + step(.request, whole, 1, count, [140]) + step(.window, [], 1, 200, [0])),
+            (
+                "server-stream",
+                [frames | T.isSmall, 0] + step(.request, whole, 1, count, [140]) + step(.window, [], 1, 200, [0])
+            ),
             ("deadline", [frames, 0] + step(.request, whole, 1, hold | 20 << 3, [0]) + [FrameScript.pass, 200]),
-            ("cancel", [frames, 0] + step(.request, whole, 1, hold, [0]) + step(.cancel, [], 1, 0) + [FrameScript.socket, 2]),
+            (
+                "cancel",
+                [frames, 0] + step(.request, whole, 1, hold, [0]) + step(.cancel, [], 1, 0) + [FrameScript.socket, 2]
+            ),
             (
                 "queue",
                 [frames | T.isLimited, 0]
                     + [UInt8(1), 3, 5, 7].flatMap { step(.request, whole, $0, hold, [0]) } + [FrameScript.socket, 2]
             ), ("parts", [frames, 1] + step(.request, .noMessage, 1, collect, [0]) + step(.data, [], 1, 255) + end),
-            ("ping", [frames, 0] + step(.ping, [], 0, 2)), ("keepalive", [frames, 0] + [FrameScript.pass | 0x80, 255]),
+            ("ping", [frames, 0] + step(.ping, [], 0, 2)),
+            ("keepalive", [frames, 0] + [FrameScript.pass | 0x80, 255]),
             ("stall", [frames | T.isSmall, 0] + [FrameScript.socket, 0] + unary + unary + [FrameScript.socket, 1]),
             ("damage", [frames | T.hasChecksums, 0] + unary + [FrameScript.damaged, 0, 1, 3, 9, 9, 9, 14]),
             ("go-away", [frames, 0] + step(.goAway, [], 0, 0) + unary),
@@ -150,15 +160,34 @@ enum ConnectionSeeds {
         seeds += [
             ("unary", [frames, 0] + call + answer), ("unary-small", [frames | T.isSmall, 1] + call + answer),
             ("checksums", [frames | T.hasChecksums, 0] + call + answer),
-            ("failure", [frames, 0] + call + step(.status, [.endStream, .noMessage], 1, UInt8(failure.count), failure + [0])),
-            ("stream", [frames, 0] + [FrameScript.call, 1] + step(.data, .endMessage, 1, 130) + step(.status, [.endStream, .noMessage], 1, 0, [0])),
+            (
+                "failure",
+                [frames, 0] + call + step(.status, [.endStream, .noMessage], 1, UInt8(failure.count), failure + [0])
+            ),
+            (
+                "stream",
+                [frames, 0] + [FrameScript.call, 1] + step(.data, .endMessage, 1, 130)
+                    + step(.status, [.endStream, .noMessage], 1, 0, [0])
+            ),
             ("upload", [frames | T.isSmall, 0] + [FrameScript.call, 2] + step(.window, [], 1, 4, [0]) + answer),
-            ("chat", [frames, 0] + [FrameScript.call, 3] + step(.data, .endMessage, 1, 5, [1, 2, 3, 4, 5]) + step(.status, [.endStream, .noMessage], 1, 0, [0])),
+            (
+                "chat",
+                [frames, 0] + [FrameScript.call, 3] + step(.data, .endMessage, 1, 5, [1, 2, 3, 4, 5])
+                    + step(.status, [.endStream, .noMessage], 1, 0, [0])
+            ),
             ("headers", [frames, 0] + call + step(.headers, [], 1, 0) + answer),
             ("go-away", [frames, 0] + call + call + step(.goAway, [], 0, 0)),
             ("cancel", [frames, 0] + call + [FrameScript.call, 0x80] + answer),
-            ("compressed", [frames | T.compresses, 0] + call + step(.status, [.endMessage, .endStream, .zstd], 1, 0, [5, 1, 2, 3, 4, 5])),
-            ("parts", [frames, 0] + call + step(.data, [], 1, 255) + step(.data, .endMessage, 1, 1, [0]) + step(.status, [.endStream, .noMessage], 1, 0, [0])),
+            (
+                "compressed",
+                [frames | T.compresses, 0] + call
+                    + step(.status, [.endMessage, .endStream, .zstd], 1, 0, [5, 1, 2, 3, 4, 5])
+            ),
+            (
+                "parts",
+                [frames, 0] + call + step(.data, [], 1, 255) + step(.data, .endMessage, 1, 1, [0])
+                    + step(.status, [.endStream, .noMessage], 1, 0, [0])
+            ),
         ]
         return seeds
     }

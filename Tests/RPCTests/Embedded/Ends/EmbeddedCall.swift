@@ -64,7 +64,8 @@ final class EmbeddedCall: @unchecked Sendable {
     convenience init(_ end: EmbeddedEnd<ClientConnection>, choice: UInt8) {
         let kinds: [Kind] = [.unary, .serverStream, .clientStream, .chat, .largeUnary]
         self.init(
-            end, kinds[Int(choice & 7) % kinds.count], timeoutMs: choice & 0x40 == 0 ? nil : Int64(choice >> 3 & 7) * 20 + 1)
+            end, kinds[Int(choice & 7) % kinds.count],
+            timeoutMs: choice & 0x40 == 0 ? nil : Int64(choice >> 3 & 7) * 20 + 1)
     }
 
     private func run(_ opening: ClientConnection.Opening, _ requests: [ByteBuffer]) async throws -> [ByteBuffer] {
