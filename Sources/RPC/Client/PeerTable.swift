@@ -1,22 +1,5 @@
 internal import Core
 
-/// A connection for one attempt of a call.
-struct ConnectionLease<Connection: Sendable>: Sendable {
-    let connection: Connection
-    let peer: PeerID
-    /// The attempt counts as in flight at the peer until `finished`. With one address nothing is counted: there is no choice to make.
-    let isCounted: Bool
-}
-
-/// What whoever waits for a connection gets.
-enum ConnectionAnswer<Connection: Sendable>: Sendable {
-    case use(ConnectionLease<Connection>)
-    /// No connection. `finished` is due for the peer, if there is one.
-    case failed(Failure, AttemptProgress, PeerID?)
-    /// The choice was made on what is no longer so: `begin` again.
-    case again
-}
-
 /// All that a client knows of a service: its addresses, the connections to each, who waits for one, and what may be repeated.
 ///
 /// No I/O: every method is one event that takes the time and appends to `Effects` what the client has to do, outside of its lock.
