@@ -47,7 +47,7 @@ struct RpcTestServer {
         let runtime = RPCRuntime(threads: 1)
         var router = ServiceRouter()
         HealthServer { _ in HealthCheckResponse(status: .serving) }.register(in: &router)
-        try register(&router, try compiled)
+        try register(&router, try compiled.get())
         let server = RPCServer(runtime: runtime, router: router)
         let port = try await server.start(host: "127.0.0.1", port: 0).port ?? 0
         let result: Result<Void, any Error>
@@ -133,29 +133,29 @@ struct RpcTestServer {
     struct ProtocFailed: Error { var message: String }
 
     /// The proto file above, by protoc.
-    private static var compiled: [[UInt8]] {
-        get throws {
-            let folder = FileManager.default.temporaryDirectory.appending(path: "acp-cli-\(UUID().uuidString)")
-            defer { try? FileManager.default.removeItem(at: folder) }
-            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-            try Data(proto.utf8).write(to: folder.appending(path: "kinds.proto"))
-            let process = Process()
-            process.executableURL = URL(filePath: "/usr/bin/env")
-            process.arguments = [
-                "protoc", "-I", folder.path(), "--include_source_info",
-                "--descriptor_set_out=\(folder.appending(path: "set.binpb").path())", "kinds.proto",
-            ]
-            let errors = Pipe()
-            process.standardError = errors
-            try process.run()
-            let message = try errors.fileHandleForReading.readToEnd() ?? Data()
-            process.waitUntilExit()
-            guard process.terminationStatus == 0 else {
-                throw ProtocFailed(message: String(decoding: message, as: UTF8.self))
-            }
-            // A set of one file: field 1 and its length before the file.
-            let set = [UInt8](try Data(contentsOf: folder.appending(path: "set.binpb")))
-            return [Array(set.dropFirst(1).drop { $0 >= 0x80 }.dropFirst())]
+    private static let compiled = Result { try compile() }
+
+    private static func compile() throws -> [[UInt8]] {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "acp-cli-\(UUID().uuidString)")
+        defer { try? FileManager.default.removeItem(at: folder) }
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        try Data(proto.utf8).write(to: folder.appending(path: "kinds.proto"))
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = [
+            "protoc", "-I", folder.path(), "--include_source_info",
+            "--descriptor_set_out=\(folder.appending(path: "set.binpb").path())", "kinds.proto",
+        ]
+        let errors = Pipe()
+        process.standardError = errors
+        try process.run()
+        let message = try errors.fileHandleForReading.readToEnd() ?? Data()
+        process.waitUntilExit()
+        guard process.terminationStatus == 0 else {
+            throw ProtocFailed(message: String(decoding: message, as: UTF8.self))
         }
+        // A set of one file: field 1 and its length before the file.
+        let set = [UInt8](try Data(contentsOf: folder.appending(path: "set.binpb")))
+        return [Array(set.dropFirst(1).drop { $0 >= 0x80 }.dropFirst())]
     }
 }

@@ -177,7 +177,7 @@ import Testing
                 (["Echo", "-d", "@/nowhere/at.json"], 5, "/nowhere/at.json cannot be read"),
                 (["test.v1.Note"], 1, "test.v1.Note is not a method"),
                 (["Ecko"], 5, "Did you mean test.v1.Kinds.Echo?"),
-                (["Hang", "--timeout", "100ms"], 6, "did not answer within the deadline"),
+                (["Hang", "--timeout", "100ms"], 6, "DEADLINE_EXCEEDED"),
                 (["Lie"], 1, "The server's reply is not what it describes"),
             ]
             for (arguments, status, error) in cases {

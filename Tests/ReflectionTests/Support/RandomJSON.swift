@@ -4,15 +4,23 @@ import CACPProtos
 
 /// Random JSON for a message by its schema: every kind of field, both lists and maps, one member of a oneof.
 struct RandomJSON {
+    /// Messages that contain themselves many times would grow without end.
+    static let objectsMax = 300
+
     var generator: SeededGenerator
+    private var objects = 0
+
+    init(generator: SeededGenerator) { self.generator = generator }
 
     mutating func object(_ schema: MessageSchema, depth: Int = 0) -> String {
+        if depth == 0 { objects = 0 }
+        objects += 1
         var members: [String] = []
         var oneofs: Set<Int> = []
         for field in schema.fields {
             guard generator.chance(depth > 3 ? 4 : 2) else { continue }
             if field.isOneof, !oneofs.insert(field.quantifierOffset).inserted { continue }
-            guard depth < 6 || !isMessage(field) else { continue }
+            guard (depth < 6 && objects < Self.objectsMax) || !isMessage(field) else { continue }
             let name = generator.chance() ? field.name : field.jsonName
             members.append("\"\(name)\":\(value(field, depth))")
         }
