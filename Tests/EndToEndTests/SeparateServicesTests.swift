@@ -167,7 +167,8 @@ struct SeparateServicesTests {
         try await postgres.suspend()
         let failing = try await system.readiness(503, port: system.ports.agents)
         #expect(failing.contains("PostgreSQL cannot be reached"), "\(failing)")
-        let refused = try await system.acp("search", "interrupted")
+        // Not a search: the index answers those who proved their key less than a second ago.
+        let refused = try await system.acp("ingest", "jobs")
         #expect(refused.status == 6, "\(refused.output) \(refused.errors)")
         #expect(refused.errors.contains("PostgreSQL cannot be reached") && refused.errors.contains("next:"))
         let stopped = try await upload.wait(seconds: 60)
