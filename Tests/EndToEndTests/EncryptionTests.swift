@@ -12,12 +12,14 @@ struct EncryptionTests {
         try await withCertificates { certificates in
             try await withServices(settings: Self.settings(certificates)) { system in
                 try await system.serveAll()
-                try system.write("docs/retention.md", "# Retention\n\n## Backups\n\nBackups are kept for seven years.\n")
+                try system.write(
+                    "docs/retention.md", "# Retention\n\n## Backups\n\nBackups are kept for seven years.\n")
                 let upload = try await system.acp("ingest", "upload", "\(system.directory)/docs", "-o", "json")
                 #expect(upload.status == 0, "\(upload.errors)")
                 // The agents service asks the ingest service, and shows it the same certificate.
                 let answer = try await system.acp("ask", "How long are backups kept?", "-o", "json")
-                #expect(answer.status == 0 && answer.output.contains("seven years"), "\(answer.output) \(answer.errors)")
+                #expect(
+                    answer.status == 0 && answer.output.contains("seven years"), "\(answer.output) \(answer.errors)")
                 #expect(try await system.acp("config", "validate").status == 0)
 
                 let page = try await curl(system, certificates, ["--cert", "client.pem", "--key", "client.key"])

@@ -146,6 +146,14 @@ import Testing
         #expect(hit.title == "a\"\\/\u{8}\u{c}\n\r\té😀é😀")
     }
 
+    @Test func aTimeAloneIsText() throws {
+        let time = Timestamp(seconds: 0, nanos: 1)
+        #expect(try decode(MessageJSON.encode(time), as: Timestamp.self) == time)
+        for bad in ["{}", "null", "7", "\"now\"", "\"1970-01-01T00:00:00Z\" 1"] {
+            #expect(throws: Failure.self, "\(bad)") { try decode(bad, as: Timestamp.self) }
+        }
+    }
+
     @Test func timesWithOffsetsAndFractions() throws {
         func time(_ text: String) throws -> Timestamp? {
             try decode("{\"createdAt\":\"\(text)\"}", as: Document.self).createdAt

@@ -6,7 +6,7 @@ import Testing
 /// Every committed input of the fuzzers, run once more: what they found stays found, and the fuzzers keep building.
 @Suite struct CorpusTests {
     private static let corpora = URL(filePath: #filePath).resolvingSymlinksInPath().deletingLastPathComponent()
-        .appending(path: "../../../Fuzz/Corpora").standardizedFileURL
+        .appending(path: "../../Fuzz/Corpora").standardizedFileURL
 
     private static func inputs(_ target: FuzzTarget) throws -> [(name: String, bytes: [UInt8])] {
         let folder = corpora.appending(path: target.name)

@@ -8,6 +8,15 @@ struct MessageDecoder {
     var reader: JSONReader
     let arena: MessageArena
 
+    /// Reads what a message is in JSON, an object or the text of a time, into the struct at `base`, which is initialised.
+    mutating func message(_ schema: MessageSchema, into base: UnsafeMutableRawPointer) throws(JSONProblem) {
+        guard schema.typeName == "google.protobuf.Timestamp" else { return try object(schema, into: base) }
+        guard try reader.peek() == UInt8(ascii: "\""), let (seconds, nanos) = timestampValue(try text()) else {
+            throw JSONProblem(.value, "it must be an RFC 3339 time such as 2026-11-22T22:41:30Z")
+        }
+        storeTimestamp(seconds, nanos, base, schema)
+    }
+
     /// Reads an object into the struct at `base`, which is initialised.
     mutating func object(
         _ schema: MessageSchema, into base: UnsafeMutableRawPointer, depth: Int = 0

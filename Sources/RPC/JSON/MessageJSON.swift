@@ -162,7 +162,7 @@ public enum MessageJSON {
         }
         var decoder = MessageDecoder(reader: JSONReader(json.bindMemory(to: UInt8.self)), arena: arena)
         if bodyField == "*" {
-            try decoder.object(schema, into: base)
+            try decoder.message(schema, into: base)
         } else if let field = schema.field(bodyField) {
             try within(field.name) { () throws(JSONProblem) in try decoder.value(of: field, into: base, depth: 0) }
         } else {

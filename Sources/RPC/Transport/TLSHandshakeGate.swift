@@ -45,6 +45,7 @@ final class TLSHandshakeGate: ChannelInboundHandler, RemovableChannelHandler, @u
     func channelActive(context: ChannelHandlerContext) { begin(context, hidesActive: true) }
 
     private func begin(_ context: ChannelHandlerContext, hidesActive: Bool) {
+        guard case .connecting = state else { return }
         let channel = context.channel
         let timer = context.eventLoop.scheduleTask(in: .seconds(Int64(seconds))) { [self] in
             fail(problem.timedOut(seconds: seconds), channel)
@@ -86,16 +87,20 @@ final class TLSHandshakeGate: ChannelInboundHandler, RemovableChannelHandler, @u
 
     func channelInactive(context: ChannelHandlerContext) {
         switch state {
-        case .handshaking: fail(problem.interrupted(), context.channel)
+        // A connection may end while the handlers before this one still learn that it began.
+        case .connecting, .handshaking: fail(problem.interrupted(), context.channel)
         case .settling: context.fireErrorCaught(problem.closedAtOnce)
-        case .connecting, .failed: break
+        case .failed: break
         }
         context.fireChannelInactive()
     }
 
     private func fail(_ failure: Failure, _ channel: any Channel) {
-        guard case .handshaking(let timer, _) = state else { return }
-        timer.cancel()
+        switch state {
+        case .connecting: break
+        case .handshaking(let timer, _): timer.cancel()
+        case .settling, .failed: return
+        }
         state = .failed
         failed(failure)
         channel.close(promise: nil)

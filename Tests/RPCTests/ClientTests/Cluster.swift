@@ -114,6 +114,17 @@ final class Node: Sendable {
         port.withLock { $0 = bound }
     }
 
+    /// Listens on a port that the kernel gives to nobody who asks for any: it can be had again after it was free for a while.
+    func startOnLastingPort() async throws {
+        var triesLeft = 50
+        while true {
+            do { return try await start(port: .random(in: 10_000..<30_000)) } catch let failure as Failure {
+                triesLeft -= 1
+                guard failure.reason == "CANNOT_LISTEN", triesLeft > 0 else { throw failure }
+            }
+        }
+    }
+
     var host: Endpoint.Host { Endpoint.Host(name: "127.0.0.1", port: port.withLock { $0 }) }
 
     private struct Observer: ServerObserver, MethodObserver {

@@ -10,10 +10,17 @@ import Testing
     /// A port that nobody listens on now.
     private static func freePort(_ runtime: RPCRuntime) async throws -> Endpoint.Host {
         let node = Node("gone", runtime: runtime)
-        try await node.start()
+        try await node.startOnLastingPort()
         let host = node.host
         await node.server.shutdown(grace: .zero)
         return host
+    }
+
+    /// Waits longer for an address that does not answer than any test here would.
+    private static var patient: RPCClient.Configuration {
+        var configuration = RPCClient.Configuration()
+        configuration.connectTimeoutMs = 60_000
+        return configuration
     }
 
     private static func waiting(_ timeout: Duration? = .seconds(20)) -> CallOptions {
@@ -104,7 +111,7 @@ import Testing
     @Test func cancellingWhileConnectingEndsTheCallAtOnce() async throws {
         try await Cluster.withRuntime { runtime in
             let hole = try BlackHole()
-            let client = RPCClient(runtime: runtime, endpoint: .tcp([hole.host]))
+            let client = RPCClient(runtime: runtime, endpoint: .tcp([hole.host]), configuration: Self.patient)
             let cluster = Cluster(client: client, runtime: runtime, nodes: [])
             let task = Task { try await cluster.call(Node.plain, CallOptions()) }
             while client.pool.waitingCount == 0 { await Task.yield() }
@@ -114,7 +121,7 @@ import Testing
             // The attempt itself does not hold up the end.
             let start = MonotonicTime.now()
             await client.shutdown()
-            #expect(start.duration(to: .now()) < .seconds(4))
+            #expect(start.duration(to: .now()) < .seconds(30))
             hole.close()
         }
     }
@@ -124,11 +131,11 @@ import Testing
             let hole = try BlackHole()
             let node = Node("a", runtime: runtime)
             try await node.start()
-            let client = RPCClient(runtime: runtime, endpoint: .tcp([hole.host, node.host]))
+            let client = RPCClient(
+                runtime: runtime, endpoint: .tcp([hole.host, node.host]), configuration: Self.patient)
             let cluster = Cluster(client: client, runtime: runtime, nodes: [node])
-            let start = MonotonicTime.now()
+            // A call that waited for the other address would end at its deadline of 20 s.
             for _ in 0..<10 { check(try await cluster.call(), "a") }
-            #expect(start.duration(to: .now()) < .seconds(4))
             await client.shutdown()
             await node.server.shutdown(grace: .seconds(1))
             hole.close()
@@ -138,7 +145,7 @@ import Testing
     @Test func aServerThatReturnsOnItsPortIsFound() async throws {
         try await Cluster.withRuntime { runtime in
             let first = Node("first", runtime: runtime)
-            try await first.start()
+            try await first.startOnLastingPort()
             let client = RPCClient(runtime: runtime, endpoint: .tcp([first.host]))
             let cluster = Cluster(client: client, runtime: runtime, nodes: [])
             check(try await cluster.call(), "first")

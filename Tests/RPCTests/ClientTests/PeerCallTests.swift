@@ -52,7 +52,7 @@ import Testing
                     }
                     let before = nodes[0].calls.value
                     while nodes[0].calls.value < before + 100 { await Task.yield() }
-                    await nodes[0].server.shutdown(grace: .seconds(5))
+                    await nodes[0].server.shutdown(grace: .seconds(20))
                     let after = nodes[1].calls.value
                     while nodes[1].calls.value < after + 1000 { await Task.yield() }
                     isOver.add()
@@ -197,7 +197,7 @@ import Testing
     @Test func aBulkConnectionThatNobodyUsesIsClosed() async throws {
         try await Cluster.single(
             .init(configure: {
-                $0.bulkIdleMs = 10
+                $0.bulkIdleMs = 200
             })
         ) { cluster in
             let node = cluster.nodes[0]
