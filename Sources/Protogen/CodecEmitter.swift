@@ -1,4 +1,4 @@
-/// Conversions between the Swift structs and protobuf-c's.
+/// Conversions of the Swift structs: from protobuf-c's, and to the wire format.
 struct CodecEmitter {
     let types: TypeNames
 
@@ -34,10 +34,10 @@ struct CodecEmitter {
                 for index in message.oneofs.indices { writer.append(decodeOneof(message, index)) }
             }
             writer.line()
-            writer.block("func fill(_ c: UnsafeMutablePointer<\(c)>, _ arena: PackArena)") { writer in
-                writer.line("\(Names.cLower(message.fullName))__init(c)")
-                for field in message.fields where field.oneof == nil { writer.append(encode(field)) }
-                for index in message.oneofs.indices { writer.append(encodeOneof(message, index)) }
+            writer.block("package func write(to writer: inout WireWriter)") { writer in
+                for field in message.fields.sorted(by: { $0.number > $1.number }) {
+                    writer.append(WriteEmitter(types: types).write(field, of: message))
+                }
             }
         }
         return writer
@@ -97,75 +97,6 @@ struct CodecEmitter {
                 }
             }
             writer.line("default: \(name) = nil")
-        }
-        return writer
-    }
-
-    private func encode(_ field: Field) -> SourceWriter {
-        var writer = SourceWriter()
-        let name = "self." + Names.lowerCamel(field.name)
-        let member = Names.cField(field.name)
-        let c = "c.pointee.\(member)"
-        if let entry = types.mapEntry(field) {
-            writer.line("c.pointee.n_\(member) = \(name).count")
-            writer.line("\(c) = arena.map(\(name), by: { \(precedes(entry.fields[0])) }) { entry, key, value in")
-            writer.indented { writer in
-                writer.line("\(Names.cLower(entry.fullName))__init(entry)")
-                writer.line("entry.pointee.key = \(cValue(entry.fields[0], "key"))")
-                writer.line("entry.pointee.value = \(cValue(entry.fields[1], "value"))")
-            }
-            writer.line("}")
-        } else if field.isRepeated {
-            writer.line("c.pointee.n_\(member) = \(name).count")
-            switch field.kind {
-            case .message: writer.line("\(c) = arena.messages(\(name))")
-            default: writer.closure("\(c) = arena.array(\(name))", cValue(field, "$0"))
-            }
-        } else {
-            switch field.kind {
-            // protobuf-c's initial value already is the empty text; not copying it keeps small messages cheap.
-            case .string, .bytes: writer.line("if !\(name).isEmpty { \(c) = \(cValue(field, name)) }")
-            case .message: writer.line("if let value = \(name) { \(c) = arena.message(value) }")
-            default: writer.line("\(c) = \(cValue(field, name))")
-            }
-        }
-        return writer
-    }
-
-    /// One value for its C member.
-    private func cValue(_ field: Field, _ value: String) -> String {
-        switch field.kind {
-        case .string: "arena.string(\(value))"
-        case .bytes: "arena.bytes(\(value))"
-        case .bool: "\(value) ? 1 : 0"
-        case .message: "arena.message(\(value))"
-        case .enumeration(let name):
-            "\(Names.cType(name))(rawValue: .init(truncatingIfNeeded: \(value).rawValue))"
-        default: value
-        }
-    }
-
-    /// Whether the pair `$0` is written before `$1`.
-    private func precedes(_ key: Field) -> String {
-        let keys = ("$0.pointee.key", "$1.pointee.key")
-        return switch key.kind {
-        case .string: "textPrecedes(\(keys.0), \(keys.1))"
-        default: "\(keys.0) < \(keys.1)"
-        }
-    }
-
-    private func encodeOneof(_ message: Message, _ index: Int) -> SourceWriter {
-        var writer = SourceWriter()
-        let oneof = message.oneofs[index]
-        writer.cases("switch self.\(Names.lowerCamel(oneof.name))") { writer in
-            for field in message.fields where field.oneof == index {
-                writer.line("case .\(Names.lowerCamel(field.name))(let value):")
-                writer.indented { writer in
-                    writer.line("c.pointee.\(Names.cLower(oneof.name))_case = .init(rawValue: \(field.number))")
-                    writer.line("c.pointee.\(Names.cField(field.name)) = \(cValue(field, "value"))")
-                }
-            }
-            writer.line("case nil: break")
         }
         return writer
     }

@@ -16,11 +16,12 @@ struct MessageEmitter {
         writer.block("public struct \(types.declaredName(message)): Sendable, Hashable") { writer in
             for member in members {
                 writer.documentation(member.comment)
-                writer.line("public var \(Names.declared(member.name)): \(member.type) = \(member.initial)")
+                writer.line("public var \(Names.declared(member.name)): \(member.type)")
             }
-            if !members.isEmpty { writer.line() }
-            writer.line("public init() {}")
-            if !members.isEmpty {
+            if let first = members.first {
+                writer.line()
+                // Not as initial values of the properties: the initialiser below would set all of them twice and copy the whole.
+                writer.line("public init() { self.init(\(first.name): \(first.initial)) }")
                 writer.line()
                 writer.list(
                     "public init(", members.map { "\(Names.declared($0.name)): \($0.type) = \($0.initial)" }, ") {")
@@ -28,6 +29,8 @@ struct MessageEmitter {
                     for member in members { writer.line("self.\(member.name) = \(Names.declared(member.name))") }
                 }
                 writer.line("}")
+            } else {
+                writer.line("public init() {}")
             }
             for index in message.oneofs.indices {
                 writer.line()

@@ -19,8 +19,9 @@ enum ReservedNames {
     private static let runtime: Set<String> = [
         "ByteBuffer", "ByteSpan", "CConvertible", "CallContext", "CallOptions", "Catalogue", "Codec", "DecodeLimits",
         "DescriptorPool", "DescriptorSet", "Failure", "Limits", "MessageCatalogue", "Metadata",
-        "MethodDescriptor", "MonotonicTime", "PackArena", "Principal", "Proto", "RPCClient", "RPCServer",
+        "MethodDescriptor", "MonotonicTime", "Principal", "Proto", "RPCClient", "RPCServer",
         "RequestReader", "RequestWriter", "ResponseReader", "ResponseWriter",
         "Role", "ServerContext", "ServiceRouter", "StatusCode", "TraceContext", "UUIDv7", "WallTime", "WireMessage",
+        "WireWritable", "WireWriter",
     ]
 }

@@ -60,11 +60,18 @@ struct Field {
         case unsupported(String)
     }
 
+    /// How a number is written.
+    enum Coding { case varint, zigzag, fixed }
+
     var name: String
     var jsonName: String
     var number: Int32
     var kind: Kind
+    /// Of numbers.
+    var coding: Coding
     var isRepeated: Bool
+    /// Whether the values of a repeated number stand under one tag.
+    var isPacked: Bool
     var isProto3Optional: Bool
     var oneof: Int?
     var origin: Origin

@@ -104,9 +104,17 @@ private struct FileReader {
             case 14: .enumeration(type)
             default: .unsupported("type \(proto.pointee.type.rawValue)")
             }
+        let coding: Field.Coding =
+            switch proto.pointee.type.rawValue {
+            case 17, 18: .zigzag
+            case 1, 2, 6, 7, 15, 16: .fixed
+            default: .varint
+            }
+        // proto3's default.
+        let isPacked = proto.pointee.options.map { $0.pointee.has_packed == 0 || $0.pointee.packed != 0 } ?? true
         return Field(
             name: text(proto.pointee.name), jsonName: text(proto.pointee.json_name), number: proto.pointee.number,
-            kind: kind, isRepeated: proto.pointee.label.rawValue == 3,
+            kind: kind, coding: coding, isRepeated: proto.pointee.label.rawValue == 3, isPacked: isPacked,
             isProto3Optional: proto.pointee.proto3_optional != 0,
             oneof: proto.pointee.has_oneof_index != 0 ? Int(proto.pointee.oneof_index) : nil, origin: origin(path))
     }

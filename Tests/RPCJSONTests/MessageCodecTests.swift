@@ -46,15 +46,18 @@ private func request(_ text: [UInt8]) -> [UInt8] {
         }
     }
 
-    @Test func isCutAtNUL() throws {
-        #expect(packed(SearchRequest(query: "before\0after")) == request(Array("before".utf8)))
-        #expect(packed(SearchRequest(query: "é\0")) == request(Array("é".utf8)))
-        #expect(packed(SearchRequest(query: "\0")).count <= 2)
+    /// Not cut, as C strings would be: who sends it is told.
+    @Test func withNULIsWrittenWholeAndRefusedByTheReader() throws {
+        for text in ["before\0after", "é\0", "\0"] {
+            let bytes = packed(SearchRequest(query: text))
+            #expect(bytes == request(Array(text.utf8)))
+            #expect(throws: Failure.self) { try decode(bytes, as: SearchRequest.self) }
+        }
     }
 }
 
 @Suite struct PackedMessages {
-    /// Texts and bytes that are large are copied apart from the rest, the first eight of them.
+    /// In C structs, as JSON makes them, the first eight large texts and bytes are copied apart from the rest.
     @Test(arguments: [1023, 1024, 5000, 70_000])
     func holdAnyNumberOfLargeValues(_ bytes: Int) throws {
         for count in [1, 3, 8, 9, 20] {
@@ -66,6 +69,8 @@ private func request(_ text: [UInt8]) -> [UInt8] {
             let response = SearchResponse(hits: hits, sequence: 1, unmatchedTerms: ["x"])
             let wire = packed(response)
             #expect(try decode(wire, as: SearchResponse.self) == response)
+            let fromJSON = try MessageJSON.decode(MessageJSON.encode(response).utf8, type: SearchResponse.typeName)
+            #expect(Array(fromJSON.readableBytesView) == wire)
             // Behind what the buffer holds already.
             var buffer = ByteBuffer(string: "before")
             response.encode(into: &buffer)

@@ -239,7 +239,7 @@ static bool put_fields(packer *packer, const ProtobufCMessage *message) {
 bool acp_pack(acp_arena *arena, const ProtobufCMessage *message, acp_packed *packed) {
     packed->parts_count = 0;
     // The rest of the arena's block, as far as it goes.
-    size_t room = (size_t)(arena->end - arena->free);
+    size_t room = acp_arena_room(arena);
     if (room < ROOM_MIN) room = ROOM_MIN;
     uint8_t *start = acp_arena_take(arena, room);
     if (start == NULL) return false;

@@ -21,18 +21,14 @@ extension AskRequest: WireMessage, CConvertible {
         self.sentencesMax = c.pointee.sentences_max
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__AskRequest>, _ arena: PackArena) {
-        acp__v1__ask_request__init(c)
-        if !self.question.isEmpty { c.pointee.question = arena.string(self.question) }
-        c.pointee.n_collections = self.collections.count
-        c.pointee.collections = arena.array(self.collections) { arena.string($0) }
-        c.pointee.n_filter = self.filter.count
-        c.pointee.filter = arena.map(self.filter, by: { textPrecedes($0.pointee.key, $1.pointee.key) }) { entry, key, value in
-            acp__v1__ask_request__filter_entry__init(entry)
-            entry.pointee.key = arena.string(key)
-            entry.pointee.value = arena.string(value)
+    package func write(to writer: inout WireWriter) {
+        writer.varint(4, UInt64(self.sentencesMax))
+        writer.map(3, self.filter, by: textPrecedes) { writer, key, value in
+            writer.string(2, value)
+            writer.string(1, key)
         }
-        c.pointee.sentences_max = self.sentencesMax
+        writer.each(self.collections) { writer, value in writer.string(2, value, always: true) }
+        writer.string(1, self.question)
     }
 }
 
@@ -55,22 +51,18 @@ extension AskEvent: WireMessage, CConvertible {
         }
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__AskEvent>, _ arena: PackArena) {
-        acp__v1__ask_event__init(c)
-        switch self.event {
-        case .retrieval(let value):
-            c.pointee.event_case = .init(rawValue: 1)
-            c.pointee.retrieval = arena.message(value)
-        case .passages(let value):
-            c.pointee.event_case = .init(rawValue: 2)
-            c.pointee.passages = arena.message(value)
-        case .sentence(let value):
-            c.pointee.event_case = .init(rawValue: 3)
-            c.pointee.sentence = arena.message(value)
-        case .answer(let value):
-            c.pointee.event_case = .init(rawValue: 4)
-            c.pointee.answer = arena.message(value)
-        case nil: break
+    package func write(to writer: inout WireWriter) {
+        if case .answer(let value) = self.event {
+            writer.message(4, value)
+        }
+        if case .sentence(let value) = self.event {
+            writer.message(3, value)
+        }
+        if case .passages(let value) = self.event {
+            writer.message(2, value)
+        }
+        if case .retrieval(let value) = self.event {
+            writer.message(1, value)
         }
     }
 }
@@ -91,13 +83,11 @@ extension Retrieval: WireMessage, CConvertible {
         self.unmatchedTerms = swiftArray(c.pointee.unmatched_terms, c.pointee.n_unmatched_terms) { swiftString($0) }
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__Retrieval>, _ arena: PackArena) {
-        acp__v1__retrieval__init(c)
-        c.pointee.sequence = self.sequence
-        c.pointee.candidates = self.candidates
-        c.pointee.coverage = self.coverage
-        c.pointee.n_unmatched_terms = self.unmatchedTerms.count
-        c.pointee.unmatched_terms = arena.array(self.unmatchedTerms) { arena.string($0) }
+    package func write(to writer: inout WireWriter) {
+        writer.each(self.unmatchedTerms) { writer, value in writer.string(4, value, always: true) }
+        writer.fixed64(3, self.coverage.bitPattern)
+        writer.varint(2, self.candidates)
+        writer.varint(1, self.sequence)
     }
 }
 
@@ -114,10 +104,8 @@ extension Passages: WireMessage, CConvertible {
         self.hits = swiftMessages(c.pointee.hits, c.pointee.n_hits)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__Passages>, _ arena: PackArena) {
-        acp__v1__passages__init(c)
-        c.pointee.n_hits = self.hits.count
-        c.pointee.hits = arena.messages(self.hits)
+    package func write(to writer: inout WireWriter) {
+        writer.messages(1, self.hits)
     }
 }
 
@@ -143,21 +131,17 @@ extension Answer: WireMessage, CConvertible {
         self.unmatchedTerms = swiftArray(c.pointee.unmatched_terms, c.pointee.n_unmatched_terms) { swiftString($0) }
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__Answer>, _ arena: PackArena) {
-        acp__v1__answer__init(c)
-        if !self.id.isEmpty { c.pointee.id = arena.string(self.id) }
-        if !self.question.isEmpty { c.pointee.question = arena.string(self.question) }
-        c.pointee.outcome = Acp__V1__AnswerOutcome(rawValue: .init(truncatingIfNeeded: self.outcome.rawValue))
-        c.pointee.n_sentences = self.sentences.count
-        c.pointee.sentences = arena.messages(self.sentences)
-        c.pointee.n_passages = self.passages.count
-        c.pointee.passages = arena.messages(self.passages)
-        if !self.explanation.isEmpty { c.pointee.explanation = arena.string(self.explanation) }
-        c.pointee.sequence = self.sequence
-        if !self.answerer.isEmpty { c.pointee.answerer = arena.string(self.answerer) }
-        if let value = self.createdAt { c.pointee.created_at = arena.message(value) }
-        c.pointee.n_unmatched_terms = self.unmatchedTerms.count
-        c.pointee.unmatched_terms = arena.array(self.unmatchedTerms) { arena.string($0) }
+    package func write(to writer: inout WireWriter) {
+        writer.each(self.unmatchedTerms) { writer, value in writer.string(10, value, always: true) }
+        if let value = self.createdAt { writer.message(9, value) }
+        writer.string(8, self.answerer)
+        writer.varint(7, self.sequence)
+        writer.string(6, self.explanation)
+        writer.messages(5, self.passages)
+        writer.messages(4, self.sentences)
+        writer.varint(3, UInt64(bitPattern: Int64(self.outcome.rawValue)))
+        writer.string(2, self.question)
+        writer.string(1, self.id)
     }
 }
 
@@ -177,13 +161,11 @@ extension AnswerSentence: WireMessage, CConvertible {
         self.verdict = Verdict(rawValue: Int32(truncatingIfNeeded: c.pointee.verdict.rawValue))
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__AnswerSentence>, _ arena: PackArena) {
-        acp__v1__answer_sentence__init(c)
-        if !self.text.isEmpty { c.pointee.text = arena.string(self.text) }
-        c.pointee.n_citations = self.citations.count
-        c.pointee.citations = arena.messages(self.citations)
-        c.pointee.score = self.score
-        c.pointee.verdict = Acp__V1__Verdict(rawValue: .init(truncatingIfNeeded: self.verdict.rawValue))
+    package func write(to writer: inout WireWriter) {
+        writer.varint(4, UInt64(bitPattern: Int64(self.verdict.rawValue)))
+        writer.fixed64(3, self.score.bitPattern)
+        writer.messages(2, self.citations)
+        writer.string(1, self.text)
     }
 }
 
@@ -212,22 +194,20 @@ extension Citation: WireMessage, CConvertible {
         self.origin = swiftString(c.pointee.origin)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__Citation>, _ arena: PackArena) {
-        acp__v1__citation__init(c)
-        if !self.documentID.isEmpty { c.pointee.document_id = arena.string(self.documentID) }
-        if !self.revisionID.isEmpty { c.pointee.revision_id = arena.string(self.revisionID) }
-        if !self.chunkID.isEmpty { c.pointee.chunk_id = arena.string(self.chunkID) }
-        c.pointee.start = self.start
-        c.pointee.end = self.end
-        c.pointee.chunk_start = self.chunkStart
-        c.pointee.chunk_end = self.chunkEnd
-        if !self.chunkHash.isEmpty { c.pointee.chunk_hash = arena.bytes(self.chunkHash) }
-        if !self.quote.isEmpty { c.pointee.quote = arena.string(self.quote) }
-        if !self.title.isEmpty { c.pointee.title = arena.string(self.title) }
-        c.pointee.n_heading_path = self.headingPath.count
-        c.pointee.heading_path = arena.array(self.headingPath) { arena.string($0) }
-        c.pointee.page = self.page
-        if !self.origin.isEmpty { c.pointee.origin = arena.string(self.origin) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(13, self.origin)
+        writer.varint(12, UInt64(self.page))
+        writer.each(self.headingPath) { writer, value in writer.string(11, value, always: true) }
+        writer.string(10, self.title)
+        writer.string(9, self.quote)
+        writer.bytes(8, self.chunkHash)
+        writer.varint(7, self.chunkEnd)
+        writer.varint(6, self.chunkStart)
+        writer.varint(5, self.end)
+        writer.varint(4, self.start)
+        writer.string(3, self.chunkID)
+        writer.string(2, self.revisionID)
+        writer.string(1, self.documentID)
     }
 }
 
@@ -244,9 +224,8 @@ extension GetAnswerRequest: WireMessage, CConvertible {
         self.id = swiftString(c.pointee.id)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__GetAnswerRequest>, _ arena: PackArena) {
-        acp__v1__get_answer_request__init(c)
-        if !self.id.isEmpty { c.pointee.id = arena.string(self.id) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(1, self.id)
     }
 }
 
@@ -263,10 +242,8 @@ extension VerifyCitationsRequest: WireMessage, CConvertible {
         self.citations = swiftMessages(c.pointee.citations, c.pointee.n_citations)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__VerifyCitationsRequest>, _ arena: PackArena) {
-        acp__v1__verify_citations_request__init(c)
-        c.pointee.n_citations = self.citations.count
-        c.pointee.citations = arena.messages(self.citations)
+    package func write(to writer: inout WireWriter) {
+        writer.messages(1, self.citations)
     }
 }
 
@@ -284,11 +261,9 @@ extension VerifyCitationsResponse: WireMessage, CConvertible {
         self.allValid = c.pointee.all_valid != 0
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__VerifyCitationsResponse>, _ arena: PackArena) {
-        acp__v1__verify_citations_response__init(c)
-        c.pointee.n_checks = self.checks.count
-        c.pointee.checks = arena.messages(self.checks)
-        c.pointee.all_valid = self.allValid ? 1 : 0
+    package func write(to writer: inout WireWriter) {
+        writer.varint(2, self.allValid ? 1 : 0)
+        writer.messages(1, self.checks)
     }
 }
 
@@ -306,9 +281,8 @@ extension CitationCheck: WireMessage, CConvertible {
         self.problem = swiftString(c.pointee.problem)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__CitationCheck>, _ arena: PackArena) {
-        acp__v1__citation_check__init(c)
-        c.pointee.valid = self.valid ? 1 : 0
-        if !self.problem.isEmpty { c.pointee.problem = arena.string(self.problem) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(2, self.problem)
+        writer.varint(1, self.valid ? 1 : 0)
     }
 }

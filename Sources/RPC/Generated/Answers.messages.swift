@@ -100,13 +100,13 @@ public enum Verdict: RawRepresentable, Sendable, Hashable {
 
 public struct AskRequest: Sendable, Hashable {
     /// 1 to 8,192 bytes.
-    public var question: String = ""
-    public var collections: [String] = []
-    public var filter: [String: String] = [:]
+    public var question: String
+    public var collections: [String]
+    public var filter: [String: String]
     /// Sentences in the answer at most, 1 to 20; 0 for 5.
-    public var sentencesMax: UInt32 = 0
+    public var sentencesMax: UInt32
 
-    public init() {}
+    public init() { self.init(question: "") }
 
     public init(
         question: String = "",
@@ -122,9 +122,9 @@ public struct AskRequest: Sendable, Hashable {
 }
 
 public struct AskEvent: Sendable, Hashable {
-    public var event: Event? = nil
+    public var event: Event?
 
-    public init() {}
+    public init() { self.init(event: nil) }
 
     public init(event: Event? = nil) {
         self.event = event
@@ -140,12 +140,12 @@ public struct AskEvent: Sendable, Hashable {
 }
 
 public struct Retrieval: Sendable, Hashable {
-    public var sequence: UInt64 = 0
-    public var candidates: UInt64 = 0
-    public var coverage: Double = 0
-    public var unmatchedTerms: [String] = []
+    public var sequence: UInt64
+    public var candidates: UInt64
+    public var coverage: Double
+    public var unmatchedTerms: [String]
 
-    public init() {}
+    public init() { self.init(sequence: 0) }
 
     public init(sequence: UInt64 = 0, candidates: UInt64 = 0, coverage: Double = 0, unmatchedTerms: [String] = []) {
         self.sequence = sequence
@@ -156,9 +156,9 @@ public struct Retrieval: Sendable, Hashable {
 }
 
 public struct Passages: Sendable, Hashable {
-    public var hits: [Hit] = []
+    public var hits: [Hit]
 
-    public init() {}
+    public init() { self.init(hits: []) }
 
     public init(hits: [Hit] = []) {
         self.hits = hits
@@ -166,22 +166,22 @@ public struct Passages: Sendable, Hashable {
 }
 
 public struct Answer: Sendable, Hashable {
-    public var id: String = ""
-    public var question: String = ""
-    public var outcome: AnswerOutcome = .default
-    public var sentences: [AnswerSentence] = []
+    public var id: String
+    public var question: String
+    public var outcome: AnswerOutcome
+    public var sentences: [AnswerSentence]
     /// The best passages with their scores, also when the answer abstained.
-    public var passages: [Hit] = []
+    public var passages: [Hit]
     /// Why the outcome is what it is, for people.
-    public var explanation: String = ""
+    public var explanation: String
     /// Position in the change log the answer reflects.
-    public var sequence: UInt64 = 0
+    public var sequence: UInt64
     /// Answerer and version, e.g. `extractive/1`.
-    public var answerer: String = ""
-    public var createdAt: Timestamp? = nil
-    public var unmatchedTerms: [String] = []
+    public var answerer: String
+    public var createdAt: Timestamp?
+    public var unmatchedTerms: [String]
 
-    public init() {}
+    public init() { self.init(id: "") }
 
     public init(
         id: String = "",
@@ -210,13 +210,13 @@ public struct Answer: Sendable, Hashable {
 
 public struct AnswerSentence: Sendable, Hashable {
     /// Verbatim from the document.
-    public var text: String = ""
-    public var citations: [Citation] = []
+    public var text: String
+    public var citations: [Citation]
     /// How well it answers, 0 to 1.
-    public var score: Double = 0
-    public var verdict: Verdict = .default
+    public var score: Double
+    public var verdict: Verdict
 
-    public init() {}
+    public init() { self.init(text: "") }
 
     public init(text: String = "", citations: [Citation] = [], score: Double = 0, verdict: Verdict = .default) {
         self.text = text
@@ -228,21 +228,21 @@ public struct AnswerSentence: Sendable, Hashable {
 
 /// A proof that anyone can check: quote == text[start..<end] and SHA-256(text[chunk_start..<chunk_end]) == chunk_hash.
 public struct Citation: Sendable, Hashable {
-    public var documentID: String = ""
-    public var revisionID: String = ""
-    public var chunkID: String = ""
-    public var start: UInt64 = 0
-    public var end: UInt64 = 0
-    public var chunkStart: UInt64 = 0
-    public var chunkEnd: UInt64 = 0
-    public var chunkHash: [UInt8] = []
-    public var quote: String = ""
-    public var title: String = ""
-    public var headingPath: [String] = []
-    public var page: UInt32 = 0
-    public var origin: String = ""
+    public var documentID: String
+    public var revisionID: String
+    public var chunkID: String
+    public var start: UInt64
+    public var end: UInt64
+    public var chunkStart: UInt64
+    public var chunkEnd: UInt64
+    public var chunkHash: [UInt8]
+    public var quote: String
+    public var title: String
+    public var headingPath: [String]
+    public var page: UInt32
+    public var origin: String
 
-    public init() {}
+    public init() { self.init(documentID: "") }
 
     public init(
         documentID: String = "",
@@ -276,9 +276,9 @@ public struct Citation: Sendable, Hashable {
 }
 
 public struct GetAnswerRequest: Sendable, Hashable {
-    public var id: String = ""
+    public var id: String
 
-    public init() {}
+    public init() { self.init(id: "") }
 
     public init(id: String = "") {
         self.id = id
@@ -287,9 +287,9 @@ public struct GetAnswerRequest: Sendable, Hashable {
 
 public struct VerifyCitationsRequest: Sendable, Hashable {
     /// At most 1,000.
-    public var citations: [Citation] = []
+    public var citations: [Citation]
 
-    public init() {}
+    public init() { self.init(citations: []) }
 
     public init(citations: [Citation] = []) {
         self.citations = citations
@@ -297,10 +297,10 @@ public struct VerifyCitationsRequest: Sendable, Hashable {
 }
 
 public struct VerifyCitationsResponse: Sendable, Hashable {
-    public var checks: [CitationCheck] = []
-    public var allValid: Bool = false
+    public var checks: [CitationCheck]
+    public var allValid: Bool
 
-    public init() {}
+    public init() { self.init(checks: []) }
 
     public init(checks: [CitationCheck] = [], allValid: Bool = false) {
         self.checks = checks
@@ -309,11 +309,11 @@ public struct VerifyCitationsResponse: Sendable, Hashable {
 }
 
 public struct CitationCheck: Sendable, Hashable {
-    public var valid: Bool = false
+    public var valid: Bool
     /// What does not hold, for people; empty when valid.
-    public var problem: String = ""
+    public var problem: String
 
-    public init() {}
+    public init() { self.init(valid: false) }
 
     public init(valid: Bool = false, problem: String = "") {
         self.valid = valid

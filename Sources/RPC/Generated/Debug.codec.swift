@@ -17,10 +17,9 @@ extension ListConnectionsRequest: WireMessage, CConvertible {
         self.pageToken = swiftString(c.pointee.page_token)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ListConnectionsRequest>, _ arena: PackArena) {
-        acp__v1__list_connections_request__init(c)
-        c.pointee.page_size = self.pageSize
-        if !self.pageToken.isEmpty { c.pointee.page_token = arena.string(self.pageToken) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(2, self.pageToken)
+        writer.varint(1, UInt64(self.pageSize))
     }
 }
 
@@ -38,11 +37,9 @@ extension ListConnectionsResponse: WireMessage, CConvertible {
         self.nextPageToken = swiftString(c.pointee.next_page_token)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ListConnectionsResponse>, _ arena: PackArena) {
-        acp__v1__list_connections_response__init(c)
-        c.pointee.n_connections = self.connections.count
-        c.pointee.connections = arena.messages(self.connections)
-        if !self.nextPageToken.isEmpty { c.pointee.next_page_token = arena.string(self.nextPageToken) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(2, self.nextPageToken)
+        writer.messages(1, self.connections)
     }
 }
 
@@ -72,23 +69,21 @@ extension ConnectionReport: WireMessage, CConvertible {
         self.streams = swiftMessages(c.pointee.streams, c.pointee.n_streams)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ConnectionReport>, _ arena: PackArena) {
-        acp__v1__connection_report__init(c)
-        c.pointee.id = self.id
-        if !self.peer.isEmpty { c.pointee.peer = arena.string(self.peer) }
-        if !self.role.isEmpty { c.pointee.role = arena.string(self.role) }
-        if !self.instance.isEmpty { c.pointee.instance = arena.string(self.instance) }
-        if !self.build.isEmpty { c.pointee.build = arena.string(self.build) }
-        c.pointee.age_ms = self.ageMs
-        c.pointee.streams_opened = self.streamsOpened
-        c.pointee.unsent_bytes = self.unsentBytes
-        c.pointee.send_window_bytes = self.sendWindowBytes
-        c.pointee.receive_window_bytes = self.receiveWindowBytes
-        c.pointee.draining = self.draining ? 1 : 0
-        c.pointee.compresses = self.compresses ? 1 : 0
-        c.pointee.checksums = self.checksums ? 1 : 0
-        c.pointee.n_streams = self.streams.count
-        c.pointee.streams = arena.messages(self.streams)
+    package func write(to writer: inout WireWriter) {
+        writer.messages(14, self.streams)
+        writer.varint(13, self.checksums ? 1 : 0)
+        writer.varint(12, self.compresses ? 1 : 0)
+        writer.varint(11, self.draining ? 1 : 0)
+        writer.varint(10, UInt64(bitPattern: self.receiveWindowBytes))
+        writer.varint(9, UInt64(bitPattern: self.sendWindowBytes))
+        writer.varint(8, self.unsentBytes)
+        writer.varint(7, self.streamsOpened)
+        writer.varint(6, self.ageMs)
+        writer.string(5, self.build)
+        writer.string(4, self.instance)
+        writer.string(3, self.role)
+        writer.string(2, self.peer)
+        writer.varint(1, self.id)
     }
 }
 
@@ -114,17 +109,16 @@ extension StreamReport: WireMessage, CConvertible {
         self.requestID = swiftString(c.pointee.request_id)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__StreamReport>, _ arena: PackArena) {
-        acp__v1__stream_report__init(c)
-        c.pointee.id = self.id
-        if !self.method.isEmpty { c.pointee.method = arena.string(self.method) }
-        c.pointee.age_ms = self.ageMs
-        c.pointee.state = Acp__V1__StreamReport__State(rawValue: .init(truncatingIfNeeded: self.state.rawValue))
-        c.pointee.left_ms = self.leftMs
-        c.pointee.send_window_bytes = self.sendWindowBytes
-        c.pointee.receive_window_bytes = self.receiveWindowBytes
-        c.pointee.inbound_bytes = self.inboundBytes
-        c.pointee.outbound_bytes = self.outboundBytes
-        if !self.requestID.isEmpty { c.pointee.request_id = arena.string(self.requestID) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(10, self.requestID)
+        writer.varint(9, self.outboundBytes)
+        writer.varint(8, self.inboundBytes)
+        writer.varint(7, UInt64(bitPattern: self.receiveWindowBytes))
+        writer.varint(6, UInt64(bitPattern: self.sendWindowBytes))
+        writer.varint(5, self.leftMs)
+        writer.varint(4, UInt64(bitPattern: Int64(self.state.rawValue)))
+        writer.varint(3, self.ageMs)
+        writer.string(2, self.method)
+        writer.varint(1, UInt64(self.id))
     }
 }

@@ -2,11 +2,11 @@
 
 public struct ListConnectionsRequest: Sendable, Hashable {
     /// 1 to 1,000; 0 for 100.
-    public var pageSize: UInt32 = 0
+    public var pageSize: UInt32
     /// From the answer before.
-    public var pageToken: String = ""
+    public var pageToken: String
 
-    public init() {}
+    public init() { self.init(pageSize: 0) }
 
     public init(pageSize: UInt32 = 0, pageToken: String = "") {
         self.pageSize = pageSize
@@ -15,11 +15,11 @@ public struct ListConnectionsRequest: Sendable, Hashable {
 }
 
 public struct ListConnectionsResponse: Sendable, Hashable {
-    public var connections: [ConnectionReport] = []
+    public var connections: [ConnectionReport]
     /// Empty on the last page.
-    public var nextPageToken: String = ""
+    public var nextPageToken: String
 
-    public init() {}
+    public init() { self.init(connections: []) }
 
     public init(connections: [ConnectionReport] = [], nextPageToken: String = "") {
         self.connections = connections
@@ -29,26 +29,26 @@ public struct ListConnectionsResponse: Sendable, Hashable {
 
 public struct ConnectionReport: Sendable, Hashable {
     /// Names the connection as long as it lives; rising in the order of arrival.
-    public var id: UInt64 = 0
+    public var id: UInt64
     /// Address of the peer, and what its HELLO said of it.
-    public var peer: String = ""
-    public var role: String = ""
-    public var instance: String = ""
-    public var build: String = ""
-    public var ageMs: UInt64 = 0
-    public var streamsOpened: UInt64 = 0
+    public var peer: String
+    public var role: String
+    public var instance: String
+    public var build: String
+    public var ageMs: UInt64
+    public var streamsOpened: UInt64
     /// Bytes that were written and that the socket has not taken.
-    public var unsentBytes: UInt64 = 0
+    public var unsentBytes: UInt64
     /// DATA payload that may be sent to the peer, and that the peer may send. Negative after a HELLO that made the window smaller.
-    public var sendWindowBytes: Int64 = 0
-    public var receiveWindowBytes: Int64 = 0
-    public var draining: Bool = false
+    public var sendWindowBytes: Int64
+    public var receiveWindowBytes: Int64
+    public var draining: Bool
     /// zstd and CRC-32C are in force for what is sent to the peer.
-    public var compresses: Bool = false
-    public var checksums: Bool = false
-    public var streams: [StreamReport] = []
+    public var compresses: Bool
+    public var checksums: Bool
+    public var streams: [StreamReport]
 
-    public init() {}
+    public init() { self.init(id: 0) }
 
     public init(
         id: UInt64 = 0,
@@ -84,23 +84,23 @@ public struct ConnectionReport: Sendable, Hashable {
 }
 
 public struct StreamReport: Sendable, Hashable {
-    public var id: UInt32 = 0
+    public var id: UInt32
     /// `/package.Service/Method`.
-    public var method: String = ""
-    public var ageMs: UInt64 = 0
+    public var method: String
+    public var ageMs: UInt64
     /// Waits for its turn (the method is at its limit), runs, or has been answered and its handler has not returned.
-    public var state: StreamReport.State = .default
+    public var state: StreamReport.State
     /// Time left to its deadline; 0 without one.
-    public var leftMs: UInt64 = 0
-    public var sendWindowBytes: Int64 = 0
-    public var receiveWindowBytes: Int64 = 0
+    public var leftMs: UInt64
+    public var sendWindowBytes: Int64
+    public var receiveWindowBytes: Int64
     /// Received and not taken by the handler.
-    public var inboundBytes: UInt64 = 0
+    public var inboundBytes: UInt64
     /// Written by the handler and not sent.
-    public var outboundBytes: UInt64 = 0
-    public var requestID: String = ""
+    public var outboundBytes: UInt64
+    public var requestID: String
 
-    public init() {}
+    public init() { self.init(id: 0) }
 
     public init(
         id: UInt32 = 0,

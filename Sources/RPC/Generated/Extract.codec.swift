@@ -17,11 +17,9 @@ extension ExtractReady: WireMessage, CConvertible {
         self.parsers = swiftMessages(c.pointee.parsers, c.pointee.n_parsers)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ExtractReady>, _ arena: PackArena) {
-        acp__v1__extract_ready__init(c)
-        c.pointee.landlock_version = self.landlockVersion
-        c.pointee.n_parsers = self.parsers.count
-        c.pointee.parsers = arena.messages(self.parsers)
+    package func write(to writer: inout WireWriter) {
+        writer.messages(2, self.parsers)
+        writer.varint(1, UInt64(self.landlockVersion))
     }
 }
 
@@ -40,11 +38,10 @@ extension ExtractParser: WireMessage, CConvertible {
         self.version = swiftString(c.pointee.version)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ExtractParser>, _ arena: PackArena) {
-        acp__v1__extract_parser__init(c)
-        if !self.mediaType.isEmpty { c.pointee.media_type = arena.string(self.mediaType) }
-        if !self.name.isEmpty { c.pointee.name = arena.string(self.name) }
-        if !self.version.isEmpty { c.pointee.version = arena.string(self.version) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(3, self.version)
+        writer.string(2, self.name)
+        writer.string(1, self.mediaType)
     }
 }
 
@@ -62,10 +59,9 @@ extension ExtractStart: WireMessage, CConvertible {
         self.limits = swiftMessage(c.pointee.limits)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ExtractStart>, _ arena: PackArena) {
-        acp__v1__extract_start__init(c)
-        if !self.mediaType.isEmpty { c.pointee.media_type = arena.string(self.mediaType) }
-        if let value = self.limits { c.pointee.limits = arena.message(value) }
+    package func write(to writer: inout WireWriter) {
+        if let value = self.limits { writer.message(2, value) }
+        writer.string(1, self.mediaType)
     }
 }
 
@@ -87,14 +83,13 @@ extension ExtractLimits: WireMessage, CConvertible {
         self.nestingMax = c.pointee.nesting_max
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ExtractLimits>, _ arena: PackArena) {
-        acp__v1__extract_limits__init(c)
-        c.pointee.memory_bytes_max = self.memoryBytesMax
-        c.pointee.cpu_seconds_max = self.cpuSecondsMax
-        c.pointee.output_bytes_max = self.outputBytesMax
-        c.pointee.pages_max = self.pagesMax
-        c.pointee.blocks_max = self.blocksMax
-        c.pointee.nesting_max = self.nestingMax
+    package func write(to writer: inout WireWriter) {
+        writer.varint(6, UInt64(self.nestingMax))
+        writer.varint(5, UInt64(self.blocksMax))
+        writer.varint(4, UInt64(self.pagesMax))
+        writer.varint(3, self.outputBytesMax)
+        writer.varint(2, UInt64(self.cpuSecondsMax))
+        writer.varint(1, self.memoryBytesMax)
     }
 }
 
@@ -114,12 +109,11 @@ extension ExtractReport: WireMessage, CConvertible {
         self.memoryPeakBytes = c.pointee.memory_peak_bytes
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ExtractReport>, _ arena: PackArena) {
-        acp__v1__extract_report__init(c)
-        c.pointee.exit_status = self.exitStatus
-        c.pointee.signal = self.signal
-        c.pointee.cpu_microseconds = self.cpuMicroseconds
-        c.pointee.memory_peak_bytes = self.memoryPeakBytes
+    package func write(to writer: inout WireWriter) {
+        writer.varint(4, self.memoryPeakBytes)
+        writer.varint(3, self.cpuMicroseconds)
+        writer.varint(2, UInt64(self.signal))
+        writer.varint(1, zigzag(self.exitStatus))
     }
 }
 
@@ -144,28 +138,24 @@ extension ExtractFrame: WireMessage, CConvertible {
         }
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ExtractFrame>, _ arena: PackArena) {
-        acp__v1__extract_frame__init(c)
-        switch self.frame {
-        case .document(let value):
-            c.pointee.frame_case = .init(rawValue: 1)
-            c.pointee.document = arena.message(value)
-        case .page(let value):
-            c.pointee.frame_case = .init(rawValue: 2)
-            c.pointee.page = arena.message(value)
-        case .block(let value):
-            c.pointee.frame_case = .init(rawValue: 3)
-            c.pointee.block = arena.message(value)
-        case .drop(let value):
-            c.pointee.frame_case = .init(rawValue: 4)
-            c.pointee.drop = arena.message(value)
-        case .end(let value):
-            c.pointee.frame_case = .init(rawValue: 5)
-            c.pointee.end = arena.message(value)
-        case .failure(let value):
-            c.pointee.frame_case = .init(rawValue: 6)
-            c.pointee.failure = arena.message(value)
-        case nil: break
+    package func write(to writer: inout WireWriter) {
+        if case .failure(let value) = self.frame {
+            writer.message(6, value)
+        }
+        if case .end(let value) = self.frame {
+            writer.message(5, value)
+        }
+        if case .drop(let value) = self.frame {
+            writer.message(4, value)
+        }
+        if case .block(let value) = self.frame {
+            writer.message(3, value)
+        }
+        if case .page(let value) = self.frame {
+            writer.message(2, value)
+        }
+        if case .document(let value) = self.frame {
+            writer.message(1, value)
         }
     }
 }
@@ -190,17 +180,15 @@ extension ExtractedDocument: WireMessage, CConvertible {
         self.pageCount = c.pointee.page_count
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ExtractedDocument>, _ arena: PackArena) {
-        acp__v1__extracted_document__init(c)
-        if !self.title.isEmpty { c.pointee.title = arena.string(self.title) }
-        if !self.mediaType.isEmpty { c.pointee.media_type = arena.string(self.mediaType) }
-        if !self.encoding.isEmpty { c.pointee.encoding = arena.string(self.encoding) }
-        if !self.language.isEmpty { c.pointee.language = arena.string(self.language) }
-        if !self.parserName.isEmpty { c.pointee.parser_name = arena.string(self.parserName) }
-        if !self.parserVersion.isEmpty { c.pointee.parser_version = arena.string(self.parserVersion) }
-        c.pointee.n_properties = self.properties.count
-        c.pointee.properties = arena.messages(self.properties)
-        c.pointee.page_count = self.pageCount
+    package func write(to writer: inout WireWriter) {
+        writer.varint(8, UInt64(self.pageCount))
+        writer.messages(7, self.properties)
+        writer.string(6, self.parserVersion)
+        writer.string(5, self.parserName)
+        writer.string(4, self.language)
+        writer.string(3, self.encoding)
+        writer.string(2, self.mediaType)
+        writer.string(1, self.title)
     }
 }
 
@@ -218,10 +206,9 @@ extension ExtractedProperty: WireMessage, CConvertible {
         self.value = swiftString(c.pointee.value)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ExtractedProperty>, _ arena: PackArena) {
-        acp__v1__extracted_property__init(c)
-        if !self.key.isEmpty { c.pointee.key = arena.string(self.key) }
-        if !self.value.isEmpty { c.pointee.value = arena.string(self.value) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(2, self.value)
+        writer.string(1, self.key)
     }
 }
 
@@ -240,11 +227,10 @@ extension ExtractedPage: WireMessage, CConvertible {
         self.height = c.pointee.height
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ExtractedPage>, _ arena: PackArena) {
-        acp__v1__extracted_page__init(c)
-        c.pointee.number = self.number
-        c.pointee.width = self.width
-        c.pointee.height = self.height
+    package func write(to writer: inout WireWriter) {
+        writer.fixed32(3, self.height.bitPattern)
+        writer.fixed32(2, self.width.bitPattern)
+        writer.varint(1, UInt64(self.number))
     }
 }
 
@@ -267,15 +253,14 @@ extension ExtractedBlock: WireMessage, CConvertible {
         self.continues = c.pointee.continues != 0
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ExtractedBlock>, _ arena: PackArena) {
-        acp__v1__extracted_block__init(c)
-        c.pointee.kind = Acp__V1__ExtractedBlockKind(rawValue: .init(truncatingIfNeeded: self.kind.rawValue))
-        c.pointee.level = self.level
-        if !self.text.isEmpty { c.pointee.text = arena.string(self.text) }
-        c.pointee.page = self.page
-        c.pointee.header_rows = self.headerRows
-        if !self.language.isEmpty { c.pointee.language = arena.string(self.language) }
-        c.pointee.continues = self.continues ? 1 : 0
+    package func write(to writer: inout WireWriter) {
+        writer.varint(7, self.continues ? 1 : 0)
+        writer.string(6, self.language)
+        writer.varint(5, UInt64(self.headerRows))
+        writer.varint(4, UInt64(self.page))
+        writer.string(3, self.text)
+        writer.varint(2, UInt64(self.level))
+        writer.varint(1, UInt64(bitPattern: Int64(self.kind.rawValue)))
     }
 }
 
@@ -296,13 +281,12 @@ extension ExtractedDrop: WireMessage, CConvertible {
         self.count = c.pointee.count
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ExtractedDrop>, _ arena: PackArena) {
-        acp__v1__extracted_drop__init(c)
-        c.pointee.reason = Acp__V1__ExtractedDropReason(rawValue: .init(truncatingIfNeeded: self.reason.rawValue))
-        c.pointee.page = self.page
-        c.pointee.byte_start = self.byteStart
-        c.pointee.byte_end = self.byteEnd
-        c.pointee.count = self.count
+    package func write(to writer: inout WireWriter) {
+        writer.varint(5, UInt64(self.count))
+        writer.varint(4, self.byteEnd)
+        writer.varint(3, self.byteStart)
+        writer.varint(2, UInt64(self.page))
+        writer.varint(1, UInt64(bitPattern: Int64(self.reason.rawValue)))
     }
 }
 
@@ -323,12 +307,31 @@ extension ExtractEnd: WireMessage, CConvertible {
         self.directionControls = c.pointee.direction_controls
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ExtractEnd>, _ arena: PackArena) {
-        acp__v1__extract_end__init(c)
-        c.pointee.pages = self.pages
-        c.pointee.blocks = self.blocks
-        c.pointee.drops = self.drops
-        c.pointee.text_bytes = self.textBytes
-        c.pointee.direction_controls = self.directionControls
+    package func write(to writer: inout WireWriter) {
+        writer.varint(5, UInt64(self.directionControls))
+        writer.varint(4, self.textBytes)
+        writer.varint(3, UInt64(self.drops))
+        writer.varint(2, UInt64(self.blocks))
+        writer.varint(1, UInt64(self.pages))
+    }
+}
+
+extension ExtractFailure: WireMessage, CConvertible {
+    public static var typeName: String { "acp.v1.ExtractFailure" }
+
+    public static func decode(_ bytes: UnsafeRawBufferPointer, limits: DecodeLimits) throws -> Self {
+        try unpack(bytes, acp_descriptor_acp_v1_ExtractFailure(), limits)
+    }
+
+    public func encode(into buffer: inout ByteBuffer) { pack(into: &buffer) }
+
+    init(c: UnsafePointer<Acp__V1__ExtractFailure>) {
+        self.reason = swiftString(c.pointee.reason)
+        self.message = swiftString(c.pointee.message)
+    }
+
+    package func write(to writer: inout WireWriter) {
+        writer.string(2, self.message)
+        writer.string(1, self.reason)
     }
 }

@@ -138,10 +138,10 @@ public enum ExtractedDropReason: RawRepresentable, Sendable, Hashable {
 /// Sent once by `acp-extract` when it is ready for documents.
 public struct ExtractReady: Sendable, Hashable {
     /// Version of Landlock that fences the parsers; 0 when the kernel has none and the seccomp filter is the only fence.
-    public var landlockVersion: UInt32 = 0
-    public var parsers: [ExtractParser] = []
+    public var landlockVersion: UInt32
+    public var parsers: [ExtractParser]
 
-    public init() {}
+    public init() { self.init(landlockVersion: 0) }
 
     public init(landlockVersion: UInt32 = 0, parsers: [ExtractParser] = []) {
         self.landlockVersion = landlockVersion
@@ -152,12 +152,12 @@ public struct ExtractReady: Sendable, Hashable {
 /// A parser and what it reads.
 public struct ExtractParser: Sendable, Hashable {
     /// For example `application/pdf`.
-    public var mediaType: String = ""
+    public var mediaType: String
     /// For example `poppler`.
-    public var name: String = ""
-    public var version: String = ""
+    public var name: String
+    public var version: String
 
-    public init() {}
+    public init() { self.init(mediaType: "") }
 
     public init(mediaType: String = "", name: String = "", version: String = "") {
         self.mediaType = mediaType
@@ -168,10 +168,10 @@ public struct ExtractParser: Sendable, Hashable {
 
 /// Asks for one document.
 public struct ExtractStart: Sendable, Hashable {
-    public var mediaType: String = ""
-    public var limits: ExtractLimits? = nil
+    public var mediaType: String
+    public var limits: ExtractLimits?
 
-    public init() {}
+    public init() { self.init(mediaType: "") }
 
     public init(mediaType: String = "", limits: ExtractLimits? = nil) {
         self.mediaType = mediaType
@@ -182,16 +182,16 @@ public struct ExtractStart: Sendable, Hashable {
 /// What one document may use. Every field is set.
 public struct ExtractLimits: Sendable, Hashable {
     /// Mapped memory, in bytes.
-    public var memoryBytesMax: UInt64 = 0
-    public var cpuSecondsMax: UInt32 = 0
+    public var memoryBytesMax: UInt64
+    public var cpuSecondsMax: UInt32
     /// Bytes of frames.
-    public var outputBytesMax: UInt64 = 0
-    public var pagesMax: UInt32 = 0
-    public var blocksMax: UInt32 = 0
+    public var outputBytesMax: UInt64
+    public var pagesMax: UInt32
+    public var blocksMax: UInt32
     /// Depth of elements, lists and quotes. What is nested deeper loses its structure, not its text.
-    public var nestingMax: UInt32 = 0
+    public var nestingMax: UInt32
 
-    public init() {}
+    public init() { self.init(memoryBytesMax: 0) }
 
     public init(
         memoryBytesMax: UInt64 = 0,
@@ -213,13 +213,13 @@ public struct ExtractLimits: Sendable, Hashable {
 /// How a parser process ended; written by its parent, which the document cannot influence.
 public struct ExtractReport: Sendable, Hashable {
     /// The exit status, or -1 when a signal ended it.
-    public var exitStatus: Int32 = 0
+    public var exitStatus: Int32
     /// The signal that ended it, or 0.
-    public var signal: UInt32 = 0
-    public var cpuMicroseconds: UInt64 = 0
-    public var memoryPeakBytes: UInt64 = 0
+    public var signal: UInt32
+    public var cpuMicroseconds: UInt64
+    public var memoryPeakBytes: UInt64
 
-    public init() {}
+    public init() { self.init(exitStatus: 0) }
 
     public init(exitStatus: Int32 = 0, signal: UInt32 = 0, cpuMicroseconds: UInt64 = 0, memoryPeakBytes: UInt64 = 0) {
         self.exitStatus = exitStatus
@@ -231,9 +231,9 @@ public struct ExtractReport: Sendable, Hashable {
 
 /// One frame of a parser's output. The first is `document`, the last `end` or `failure`.
 public struct ExtractFrame: Sendable, Hashable {
-    public var frame: Frame? = nil
+    public var frame: Frame?
 
-    public init() {}
+    public init() { self.init(frame: nil) }
 
     public init(frame: Frame? = nil) {
         self.frame = frame
@@ -252,21 +252,21 @@ public struct ExtractFrame: Sendable, Hashable {
 /// What the document says about itself.
 public struct ExtractedDocument: Sendable, Hashable {
     /// As declared by the document; empty when it declares none.
-    public var title: String = ""
+    public var title: String
     /// What it was parsed as.
-    public var mediaType: String = ""
+    public var mediaType: String
     /// Encoding of its text as an IANA name, for example `utf-8`; empty for formats that define their own.
-    public var encoding: String = ""
+    public var encoding: String
     /// BCP 47 tag as declared; empty when unknown.
-    public var language: String = ""
-    public var parserName: String = ""
-    public var parserVersion: String = ""
+    public var language: String
+    public var parserName: String
+    public var parserVersion: String
     /// Declared properties such as `author` or `created`, in document order; at most 64.
-    public var properties: [ExtractedProperty] = []
+    public var properties: [ExtractedProperty]
     /// Pages of the document; 0 for formats without pages.
-    public var pageCount: UInt32 = 0
+    public var pageCount: UInt32
 
-    public init() {}
+    public init() { self.init(title: "") }
 
     public init(
         title: String = "",
@@ -290,11 +290,11 @@ public struct ExtractedDocument: Sendable, Hashable {
 }
 
 public struct ExtractedProperty: Sendable, Hashable {
-    public var key: String = ""
+    public var key: String
     /// At most 1,024 bytes.
-    public var value: String = ""
+    public var value: String
 
-    public init() {}
+    public init() { self.init(key: "") }
 
     public init(key: String = "", value: String = "") {
         self.key = key
@@ -305,12 +305,12 @@ public struct ExtractedProperty: Sendable, Hashable {
 /// The start of a page. Blocks follow with its number.
 public struct ExtractedPage: Sendable, Hashable {
     /// From 1.
-    public var number: UInt32 = 0
+    public var number: UInt32
     /// In points (1/72 inch); 0 where pages have no size.
-    public var width: Float = 0
-    public var height: Float = 0
+    public var width: Float
+    public var height: Float
 
-    public init() {}
+    public init() { self.init(number: 0) }
 
     public init(number: UInt32 = 0, width: Float = 0, height: Float = 0) {
         self.number = number

@@ -2,22 +2,22 @@
 
 /// A piece of text with one role, in reading order.
 public struct ExtractedBlock: Sendable, Hashable {
-    public var kind: ExtractedBlockKind = .default
+    public var kind: ExtractedBlockKind
     /// Headings: 1 to 6. List items: depth of the list, from 1. Otherwise 0.
-    public var level: UInt32 = 0
+    public var level: UInt32
     /// Never empty; at most 65,536 bytes of UTF-8; no control characters but tab and line feed.
     /// Tables: one line per row, cells joined by ` | `.
-    public var text: String = ""
+    public var text: String
     /// From 1; 0 for formats without pages.
-    public var page: UInt32 = 0
+    public var page: UInt32
     /// Tables: how many of the first lines are the header.
-    public var headerRows: UInt32 = 0
+    public var headerRows: UInt32
     /// Code: the language, as declared.
-    public var language: String = ""
+    public var language: String
     /// This block goes on with the text of the one before it, which was too long for one block.
-    public var continues: Bool = false
+    public var continues: Bool
 
-    public init() {}
+    public init() { self.init(kind: .default) }
 
     public init(
         kind: ExtractedBlockKind = .default,
@@ -40,16 +40,16 @@ public struct ExtractedBlock: Sendable, Hashable {
 
 /// Something of the original that did not become text.
 public struct ExtractedDrop: Sendable, Hashable {
-    public var reason: ExtractedDropReason = .default
+    public var reason: ExtractedDropReason
     /// From 1; 0 when it is not about one page.
-    public var page: UInt32 = 0
+    public var page: UInt32
     /// Where it was, in bytes of the document's text as UTF-8; both 0 when unknown.
-    public var byteStart: UInt64 = 0
-    public var byteEnd: UInt64 = 0
+    public var byteStart: UInt64
+    public var byteEnd: UInt64
     /// How many such things this stands for.
-    public var count: UInt32 = 0
+    public var count: UInt32
 
-    public init() {}
+    public init() { self.init(reason: .default) }
 
     public init(
         reason: ExtractedDropReason = .default,
@@ -68,15 +68,15 @@ public struct ExtractedDrop: Sendable, Hashable {
 
 /// The document was read to its end.
 public struct ExtractEnd: Sendable, Hashable {
-    public var pages: UInt32 = 0
-    public var blocks: UInt32 = 0
-    public var drops: UInt32 = 0
+    public var pages: UInt32
+    public var blocks: UInt32
+    public var drops: UInt32
     /// Bytes of text in all blocks.
-    public var textBytes: UInt64 = 0
+    public var textBytes: UInt64
     /// Characters that change the direction of text (U+202A–U+202E, U+2066–U+2069): legitimate in some scripts, and a way to deceive.
-    public var directionControls: UInt32 = 0
+    public var directionControls: UInt32
 
-    public init() {}
+    public init() { self.init(pages: 0) }
 
     public init(
         pages: UInt32 = 0,
@@ -96,11 +96,11 @@ public struct ExtractEnd: Sendable, Hashable {
 /// The document could not be read. What came before is not to be used.
 public struct ExtractFailure: Sendable, Hashable {
     /// Upper snake case, for example `PDF_ENCRYPTED`.
-    public var reason: String = ""
+    public var reason: String
     /// For people; holds no text of the document.
-    public var message: String = ""
+    public var message: String
 
-    public init() {}
+    public init() { self.init(reason: "") }
 
     public init(reason: String = "", message: String = "") {
         self.reason = reason

@@ -16,9 +16,8 @@ extension HealthCheckRequest: WireMessage, CConvertible {
         self.service = swiftString(c.pointee.service)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__HealthCheckRequest>, _ arena: PackArena) {
-        acp__v1__health_check_request__init(c)
-        if !self.service.isEmpty { c.pointee.service = arena.string(self.service) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(1, self.service)
     }
 }
 
@@ -36,11 +35,9 @@ extension HealthCheckResponse: WireMessage, CConvertible {
         self.dependencies = swiftMessages(c.pointee.dependencies, c.pointee.n_dependencies)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__HealthCheckResponse>, _ arena: PackArena) {
-        acp__v1__health_check_response__init(c)
-        c.pointee.status = Acp__V1__HealthCheckResponse__ServingStatus(rawValue: .init(truncatingIfNeeded: self.status.rawValue))
-        c.pointee.n_dependencies = self.dependencies.count
-        c.pointee.dependencies = arena.messages(self.dependencies)
+    package func write(to writer: inout WireWriter) {
+        writer.messages(2, self.dependencies)
+        writer.varint(1, UInt64(bitPattern: Int64(self.status.rawValue)))
     }
 }
 
@@ -59,10 +56,9 @@ extension DependencyHealth: WireMessage, CConvertible {
         self.detail = swiftString(c.pointee.detail)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__DependencyHealth>, _ arena: PackArena) {
-        acp__v1__dependency_health__init(c)
-        if !self.name.isEmpty { c.pointee.name = arena.string(self.name) }
-        c.pointee.healthy = self.healthy ? 1 : 0
-        if !self.detail.isEmpty { c.pointee.detail = arena.string(self.detail) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(3, self.detail)
+        writer.varint(2, self.healthy ? 1 : 0)
+        writer.string(1, self.name)
     }
 }

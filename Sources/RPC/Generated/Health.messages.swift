@@ -2,9 +2,9 @@
 
 public struct HealthCheckRequest: Sendable, Hashable {
     /// Full service name such as `acp.v1.Ingest`; empty asks for the process as a whole.
-    public var service: String = ""
+    public var service: String
 
-    public init() {}
+    public init() { self.init(service: "") }
 
     public init(service: String = "") {
         self.service = service
@@ -12,11 +12,11 @@ public struct HealthCheckRequest: Sendable, Hashable {
 }
 
 public struct HealthCheckResponse: Sendable, Hashable {
-    public var status: HealthCheckResponse.ServingStatus = .default
+    public var status: HealthCheckResponse.ServingStatus
     /// The dependencies that were looked at, failing ones first.
-    public var dependencies: [DependencyHealth] = []
+    public var dependencies: [DependencyHealth]
 
-    public init() {}
+    public init() { self.init(status: .default) }
 
     public init(status: HealthCheckResponse.ServingStatus = .default, dependencies: [DependencyHealth] = []) {
         self.status = status
@@ -71,12 +71,12 @@ public struct HealthCheckResponse: Sendable, Hashable {
 }
 
 public struct DependencyHealth: Sendable, Hashable {
-    public var name: String = ""
-    public var healthy: Bool = false
+    public var name: String
+    public var healthy: Bool
     /// Why it is not healthy and what to do; empty when it is.
-    public var detail: String = ""
+    public var detail: String
 
-    public init() {}
+    public init() { self.init(name: "") }
 
     public init(name: String = "", healthy: Bool = false, detail: String = "") {
         self.name = name

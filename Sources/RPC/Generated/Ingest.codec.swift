@@ -20,16 +20,12 @@ extension UploadDocumentRequest: WireMessage, CConvertible {
         }
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__UploadDocumentRequest>, _ arena: PackArena) {
-        acp__v1__upload_document_request__init(c)
-        switch self.part {
-        case .start(let value):
-            c.pointee.part_case = .init(rawValue: 1)
-            c.pointee.start = arena.message(value)
-        case .data(let value):
-            c.pointee.part_case = .init(rawValue: 2)
-            c.pointee.data = arena.bytes(value)
-        case nil: break
+    package func write(to writer: inout WireWriter) {
+        if case .data(let value) = self.part {
+            writer.bytes(2, value, always: true)
+        }
+        if case .start(let value) = self.part {
+            writer.message(1, value)
         }
     }
 }
@@ -55,20 +51,17 @@ extension UploadStart: WireMessage, CConvertible {
         }
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__UploadStart>, _ arena: PackArena) {
-        acp__v1__upload_start__init(c)
-        if !self.collection.isEmpty { c.pointee.collection = arena.string(self.collection) }
-        if !self.origin.isEmpty { c.pointee.origin = arena.string(self.origin) }
-        if !self.title.isEmpty { c.pointee.title = arena.string(self.title) }
-        if !self.mediaType.isEmpty { c.pointee.media_type = arena.string(self.mediaType) }
-        c.pointee.size_bytes = self.sizeBytes
-        if !self.sha256.isEmpty { c.pointee.sha256 = arena.bytes(self.sha256) }
-        c.pointee.n_metadata = self.metadata.count
-        c.pointee.metadata = arena.map(self.metadata, by: { textPrecedes($0.pointee.key, $1.pointee.key) }) { entry, key, value in
-            acp__v1__upload_start__metadata_entry__init(entry)
-            entry.pointee.key = arena.string(key)
-            entry.pointee.value = arena.string(value)
+    package func write(to writer: inout WireWriter) {
+        writer.map(7, self.metadata, by: textPrecedes) { writer, key, value in
+            writer.string(2, value)
+            writer.string(1, key)
         }
+        writer.bytes(6, self.sha256)
+        writer.varint(5, self.sizeBytes)
+        writer.string(4, self.mediaType)
+        writer.string(3, self.title)
+        writer.string(2, self.origin)
+        writer.string(1, self.collection)
     }
 }
 
@@ -87,11 +80,10 @@ extension UploadDocumentResponse: WireMessage, CConvertible {
         self.unchanged = c.pointee.unchanged != 0
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__UploadDocumentResponse>, _ arena: PackArena) {
-        acp__v1__upload_document_response__init(c)
-        if let value = self.document { c.pointee.document = arena.message(value) }
-        if let value = self.job { c.pointee.job = arena.message(value) }
-        c.pointee.unchanged = self.unchanged ? 1 : 0
+    package func write(to writer: inout WireWriter) {
+        writer.varint(3, self.unchanged ? 1 : 0)
+        if let value = self.job { writer.message(2, value) }
+        if let value = self.document { writer.message(1, value) }
     }
 }
 
@@ -115,19 +107,16 @@ extension PasteDocumentRequest: WireMessage, CConvertible {
         }
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__PasteDocumentRequest>, _ arena: PackArena) {
-        acp__v1__paste_document_request__init(c)
-        if !self.collection.isEmpty { c.pointee.collection = arena.string(self.collection) }
-        if !self.origin.isEmpty { c.pointee.origin = arena.string(self.origin) }
-        if !self.title.isEmpty { c.pointee.title = arena.string(self.title) }
-        if !self.text.isEmpty { c.pointee.text = arena.string(self.text) }
-        if !self.mediaType.isEmpty { c.pointee.media_type = arena.string(self.mediaType) }
-        c.pointee.n_metadata = self.metadata.count
-        c.pointee.metadata = arena.map(self.metadata, by: { textPrecedes($0.pointee.key, $1.pointee.key) }) { entry, key, value in
-            acp__v1__paste_document_request__metadata_entry__init(entry)
-            entry.pointee.key = arena.string(key)
-            entry.pointee.value = arena.string(value)
+    package func write(to writer: inout WireWriter) {
+        writer.map(6, self.metadata, by: textPrecedes) { writer, key, value in
+            writer.string(2, value)
+            writer.string(1, key)
         }
+        writer.string(5, self.mediaType)
+        writer.string(4, self.text)
+        writer.string(3, self.title)
+        writer.string(2, self.origin)
+        writer.string(1, self.collection)
     }
 }
 
@@ -158,26 +147,23 @@ extension Document: WireMessage, CConvertible {
         self.receipt = swiftMessage(c.pointee.receipt)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__Document>, _ arena: PackArena) {
-        acp__v1__document__init(c)
-        if !self.id.isEmpty { c.pointee.id = arena.string(self.id) }
-        if !self.collection.isEmpty { c.pointee.collection = arena.string(self.collection) }
-        if !self.origin.isEmpty { c.pointee.origin = arena.string(self.origin) }
-        if !self.title.isEmpty { c.pointee.title = arena.string(self.title) }
-        if !self.mediaType.isEmpty { c.pointee.media_type = arena.string(self.mediaType) }
-        c.pointee.n_metadata = self.metadata.count
-        c.pointee.metadata = arena.map(self.metadata, by: { textPrecedes($0.pointee.key, $1.pointee.key) }) { entry, key, value in
-            acp__v1__document__metadata_entry__init(entry)
-            entry.pointee.key = arena.string(key)
-            entry.pointee.value = arena.string(value)
+    package func write(to writer: inout WireWriter) {
+        if let value = self.receipt { writer.message(13, value) }
+        writer.varint(12, self.deleted ? 1 : 0)
+        if let value = self.updatedAt { writer.message(11, value) }
+        if let value = self.createdAt { writer.message(10, value) }
+        writer.varint(9, self.sizeBytes)
+        writer.varint(8, UInt64(self.revisions))
+        writer.string(7, self.revisionID)
+        writer.map(6, self.metadata, by: textPrecedes) { writer, key, value in
+            writer.string(2, value)
+            writer.string(1, key)
         }
-        if !self.revisionID.isEmpty { c.pointee.revision_id = arena.string(self.revisionID) }
-        c.pointee.revisions = self.revisions
-        c.pointee.size_bytes = self.sizeBytes
-        if let value = self.createdAt { c.pointee.created_at = arena.message(value) }
-        if let value = self.updatedAt { c.pointee.updated_at = arena.message(value) }
-        c.pointee.deleted = self.deleted ? 1 : 0
-        if let value = self.receipt { c.pointee.receipt = arena.message(value) }
+        writer.string(5, self.mediaType)
+        writer.string(4, self.title)
+        writer.string(3, self.origin)
+        writer.string(2, self.collection)
+        writer.string(1, self.id)
     }
 }
 
@@ -204,20 +190,18 @@ extension Receipt: WireMessage, CConvertible {
         self.drops = swiftMessages(c.pointee.drops, c.pointee.n_drops)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__Receipt>, _ arena: PackArena) {
-        acp__v1__receipt__init(c)
-        if !self.revisionID.isEmpty { c.pointee.revision_id = arena.string(self.revisionID) }
-        if !self.originalSha256.isEmpty { c.pointee.original_sha256 = arena.bytes(self.originalSha256) }
-        c.pointee.original_bytes = self.originalBytes
-        if !self.textSha256.isEmpty { c.pointee.text_sha256 = arena.bytes(self.textSha256) }
-        c.pointee.text_bytes = self.textBytes
-        c.pointee.pages = self.pages
-        c.pointee.chunks = self.chunks
-        if !self.parser.isEmpty { c.pointee.parser = arena.string(self.parser) }
-        if !self.parserVersion.isEmpty { c.pointee.parser_version = arena.string(self.parserVersion) }
-        c.pointee.chunked_bytes = self.chunkedBytes
-        c.pointee.n_drops = self.drops.count
-        c.pointee.drops = arena.messages(self.drops)
+    package func write(to writer: inout WireWriter) {
+        writer.messages(11, self.drops)
+        writer.varint(10, self.chunkedBytes)
+        writer.string(9, self.parserVersion)
+        writer.string(8, self.parser)
+        writer.varint(7, UInt64(self.chunks))
+        writer.varint(6, UInt64(self.pages))
+        writer.varint(5, self.textBytes)
+        writer.bytes(4, self.textSha256)
+        writer.varint(3, self.originalBytes)
+        writer.bytes(2, self.originalSha256)
+        writer.string(1, self.revisionID)
     }
 }
 
@@ -238,13 +222,12 @@ extension Drop: WireMessage, CConvertible {
         self.detail = swiftString(c.pointee.detail)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__Drop>, _ arena: PackArena) {
-        acp__v1__drop__init(c)
-        c.pointee.page = self.page
-        c.pointee.start = self.start
-        c.pointee.end = self.end
-        c.pointee.reason = Acp__V1__Drop__Reason(rawValue: .init(truncatingIfNeeded: self.reason.rawValue))
-        if !self.detail.isEmpty { c.pointee.detail = arena.string(self.detail) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(5, self.detail)
+        writer.varint(4, UInt64(bitPattern: Int64(self.reason.rawValue)))
+        writer.varint(3, self.end)
+        writer.varint(2, self.start)
+        writer.varint(1, UInt64(self.page))
     }
 }
 
@@ -264,12 +247,11 @@ extension ListDocumentsRequest: WireMessage, CConvertible {
         self.includeDeleted = c.pointee.include_deleted != 0
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ListDocumentsRequest>, _ arena: PackArena) {
-        acp__v1__list_documents_request__init(c)
-        if !self.collection.isEmpty { c.pointee.collection = arena.string(self.collection) }
-        c.pointee.page_size = self.pageSize
-        if !self.pageToken.isEmpty { c.pointee.page_token = arena.string(self.pageToken) }
-        c.pointee.include_deleted = self.includeDeleted ? 1 : 0
+    package func write(to writer: inout WireWriter) {
+        writer.varint(4, self.includeDeleted ? 1 : 0)
+        writer.string(3, self.pageToken)
+        writer.varint(2, UInt64(self.pageSize))
+        writer.string(1, self.collection)
     }
 }
 
@@ -287,11 +269,9 @@ extension ListDocumentsResponse: WireMessage, CConvertible {
         self.nextPageToken = swiftString(c.pointee.next_page_token)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ListDocumentsResponse>, _ arena: PackArena) {
-        acp__v1__list_documents_response__init(c)
-        c.pointee.n_documents = self.documents.count
-        c.pointee.documents = arena.messages(self.documents)
-        if !self.nextPageToken.isEmpty { c.pointee.next_page_token = arena.string(self.nextPageToken) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(2, self.nextPageToken)
+        writer.messages(1, self.documents)
     }
 }
 
@@ -308,9 +288,8 @@ extension GetDocumentRequest: WireMessage, CConvertible {
         self.id = swiftString(c.pointee.id)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__GetDocumentRequest>, _ arena: PackArena) {
-        acp__v1__get_document_request__init(c)
-        if !self.id.isEmpty { c.pointee.id = arena.string(self.id) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(1, self.id)
     }
 }
 
@@ -327,8 +306,29 @@ extension DeleteDocumentRequest: WireMessage, CConvertible {
         self.id = swiftString(c.pointee.id)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__DeleteDocumentRequest>, _ arena: PackArena) {
-        acp__v1__delete_document_request__init(c)
-        if !self.id.isEmpty { c.pointee.id = arena.string(self.id) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(1, self.id)
+    }
+}
+
+extension GetTextRequest: WireMessage, CConvertible {
+    public static var typeName: String { "acp.v1.GetTextRequest" }
+
+    public static func decode(_ bytes: UnsafeRawBufferPointer, limits: DecodeLimits) throws -> Self {
+        try unpack(bytes, acp_descriptor_acp_v1_GetTextRequest(), limits)
+    }
+
+    public func encode(into buffer: inout ByteBuffer) { pack(into: &buffer) }
+
+    init(c: UnsafePointer<Acp__V1__GetTextRequest>) {
+        self.revisionID = swiftString(c.pointee.revision_id)
+        self.start = c.pointee.start
+        self.end = c.pointee.end
+    }
+
+    package func write(to writer: inout WireWriter) {
+        writer.varint(3, self.end)
+        writer.varint(2, self.start)
+        writer.string(1, self.revisionID)
     }
 }

@@ -3,29 +3,6 @@ internal import CACPProtos
 internal import CProtobufC
 public import NIOCore
 
-extension GetTextRequest: WireMessage, CConvertible {
-    public static var typeName: String { "acp.v1.GetTextRequest" }
-
-    public static func decode(_ bytes: UnsafeRawBufferPointer, limits: DecodeLimits) throws -> Self {
-        try unpack(bytes, acp_descriptor_acp_v1_GetTextRequest(), limits)
-    }
-
-    public func encode(into buffer: inout ByteBuffer) { pack(into: &buffer) }
-
-    init(c: UnsafePointer<Acp__V1__GetTextRequest>) {
-        self.revisionID = swiftString(c.pointee.revision_id)
-        self.start = c.pointee.start
-        self.end = c.pointee.end
-    }
-
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__GetTextRequest>, _ arena: PackArena) {
-        acp__v1__get_text_request__init(c)
-        if !self.revisionID.isEmpty { c.pointee.revision_id = arena.string(self.revisionID) }
-        c.pointee.start = self.start
-        c.pointee.end = self.end
-    }
-}
-
 extension GetTextResponse: WireMessage, CConvertible {
     public static var typeName: String { "acp.v1.GetTextResponse" }
 
@@ -45,15 +22,14 @@ extension GetTextResponse: WireMessage, CConvertible {
         self.textBytes = c.pointee.text_bytes
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__GetTextResponse>, _ arena: PackArena) {
-        acp__v1__get_text_response__init(c)
-        if !self.revisionID.isEmpty { c.pointee.revision_id = arena.string(self.revisionID) }
-        if !self.documentID.isEmpty { c.pointee.document_id = arena.string(self.documentID) }
-        c.pointee.start = self.start
-        c.pointee.end = self.end
-        if !self.text.isEmpty { c.pointee.text = arena.string(self.text) }
-        if !self.textSha256.isEmpty { c.pointee.text_sha256 = arena.bytes(self.textSha256) }
-        c.pointee.text_bytes = self.textBytes
+    package func write(to writer: inout WireWriter) {
+        writer.varint(7, self.textBytes)
+        writer.bytes(6, self.textSha256)
+        writer.string(5, self.text)
+        writer.varint(4, self.end)
+        writer.varint(3, self.start)
+        writer.string(2, self.documentID)
+        writer.string(1, self.revisionID)
     }
 }
 
@@ -85,24 +61,23 @@ extension Job: WireMessage, CConvertible {
         self.traceID = swiftString(c.pointee.trace_id)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__Job>, _ arena: PackArena) {
-        acp__v1__job__init(c)
-        if !self.id.isEmpty { c.pointee.id = arena.string(self.id) }
-        c.pointee.state = Acp__V1__JobState(rawValue: .init(truncatingIfNeeded: self.state.rawValue))
-        if !self.stage.isEmpty { c.pointee.stage = arena.string(self.stage) }
-        c.pointee.done = self.done
-        c.pointee.total = self.total
-        c.pointee.attempt = self.attempt
-        if !self.reason.isEmpty { c.pointee.reason = arena.string(self.reason) }
-        if !self.message.isEmpty { c.pointee.message = arena.string(self.message) }
-        if !self.documentID.isEmpty { c.pointee.document_id = arena.string(self.documentID) }
-        if !self.revisionID.isEmpty { c.pointee.revision_id = arena.string(self.revisionID) }
-        if !self.origin.isEmpty { c.pointee.origin = arena.string(self.origin) }
-        if let value = self.createdAt { c.pointee.created_at = arena.message(value) }
-        if let value = self.finishedAt { c.pointee.finished_at = arena.message(value) }
-        c.pointee.queue_position = self.queuePosition
-        if let value = self.nextAttemptAt { c.pointee.next_attempt_at = arena.message(value) }
-        if !self.traceID.isEmpty { c.pointee.trace_id = arena.string(self.traceID) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(16, self.traceID)
+        if let value = self.nextAttemptAt { writer.message(15, value) }
+        writer.varint(14, UInt64(self.queuePosition))
+        if let value = self.finishedAt { writer.message(13, value) }
+        if let value = self.createdAt { writer.message(12, value) }
+        writer.string(11, self.origin)
+        writer.string(10, self.revisionID)
+        writer.string(9, self.documentID)
+        writer.string(8, self.message)
+        writer.string(7, self.reason)
+        writer.varint(6, UInt64(self.attempt))
+        writer.varint(5, self.total)
+        writer.varint(4, self.done)
+        writer.string(3, self.stage)
+        writer.varint(2, UInt64(bitPattern: Int64(self.state.rawValue)))
+        writer.string(1, self.id)
     }
 }
 
@@ -119,9 +94,8 @@ extension GetJobRequest: WireMessage, CConvertible {
         self.id = swiftString(c.pointee.id)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__GetJobRequest>, _ arena: PackArena) {
-        acp__v1__get_job_request__init(c)
-        if !self.id.isEmpty { c.pointee.id = arena.string(self.id) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(1, self.id)
     }
 }
 
@@ -140,11 +114,10 @@ extension ListJobsRequest: WireMessage, CConvertible {
         self.pageToken = swiftString(c.pointee.page_token)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ListJobsRequest>, _ arena: PackArena) {
-        acp__v1__list_jobs_request__init(c)
-        c.pointee.state = Acp__V1__JobState(rawValue: .init(truncatingIfNeeded: self.state.rawValue))
-        c.pointee.page_size = self.pageSize
-        if !self.pageToken.isEmpty { c.pointee.page_token = arena.string(self.pageToken) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(3, self.pageToken)
+        writer.varint(2, UInt64(self.pageSize))
+        writer.varint(1, UInt64(bitPattern: Int64(self.state.rawValue)))
     }
 }
 
@@ -162,11 +135,9 @@ extension ListJobsResponse: WireMessage, CConvertible {
         self.nextPageToken = swiftString(c.pointee.next_page_token)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ListJobsResponse>, _ arena: PackArena) {
-        acp__v1__list_jobs_response__init(c)
-        c.pointee.n_jobs = self.jobs.count
-        c.pointee.jobs = arena.messages(self.jobs)
-        if !self.nextPageToken.isEmpty { c.pointee.next_page_token = arena.string(self.nextPageToken) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(2, self.nextPageToken)
+        writer.messages(1, self.jobs)
     }
 }
 
@@ -182,8 +153,7 @@ extension GetStatusRequest: WireMessage, CConvertible {
     init(c: UnsafePointer<Acp__V1__GetStatusRequest>) {
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__GetStatusRequest>, _ arena: PackArena) {
-        acp__v1__get_status_request__init(c)
+    package func write(to writer: inout WireWriter) {
     }
 }
 
@@ -209,19 +179,17 @@ extension GetStatusResponse: WireMessage, CConvertible {
         self.dependencies = swiftMessages(c.pointee.dependencies, c.pointee.n_dependencies)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__GetStatusResponse>, _ arena: PackArena) {
-        acp__v1__get_status_response__init(c)
-        c.pointee.documents = self.documents
-        c.pointee.chunks = self.chunks
-        c.pointee.jobs_queued = self.jobsQueued
-        c.pointee.jobs_running = self.jobsRunning
-        c.pointee.jobs_dead = self.jobsDead
-        c.pointee.log_sequence = self.logSequence
-        c.pointee.index_sequence = self.indexSequence
-        c.pointee.chunks_embedded = self.chunksEmbedded
-        if !self.version.isEmpty { c.pointee.version = arena.string(self.version) }
-        c.pointee.n_dependencies = self.dependencies.count
-        c.pointee.dependencies = arena.messages(self.dependencies)
+    package func write(to writer: inout WireWriter) {
+        writer.messages(10, self.dependencies)
+        writer.string(9, self.version)
+        writer.varint(8, self.chunksEmbedded)
+        writer.varint(7, self.indexSequence)
+        writer.varint(6, self.logSequence)
+        writer.varint(5, self.jobsDead)
+        writer.varint(4, self.jobsRunning)
+        writer.varint(3, self.jobsQueued)
+        writer.varint(2, self.chunks)
+        writer.varint(1, self.documents)
     }
 }
 
@@ -240,10 +208,9 @@ extension DependencyStatus: WireMessage, CConvertible {
         self.detail = swiftString(c.pointee.detail)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__DependencyStatus>, _ arena: PackArena) {
-        acp__v1__dependency_status__init(c)
-        if !self.name.isEmpty { c.pointee.name = arena.string(self.name) }
-        c.pointee.healthy = self.healthy ? 1 : 0
-        if !self.detail.isEmpty { c.pointee.detail = arena.string(self.detail) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(3, self.detail)
+        writer.varint(2, self.healthy ? 1 : 0)
+        writer.string(1, self.name)
     }
 }

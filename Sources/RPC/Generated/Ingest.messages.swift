@@ -75,9 +75,9 @@ public enum JobState: RawRepresentable, Sendable, Hashable {
 }
 
 public struct UploadDocumentRequest: Sendable, Hashable {
-    public var part: Part? = nil
+    public var part: Part?
 
-    public init() {}
+    public init() { self.init(part: nil) }
 
     public init(part: Part? = nil) {
         self.part = part
@@ -93,21 +93,21 @@ public struct UploadDocumentRequest: Sendable, Hashable {
 
 public struct UploadStart: Sendable, Hashable {
     /// Collection to put the document in, created when it does not exist; empty for `default`. At most 1,024 bytes.
-    public var collection: String = ""
+    public var collection: String
     /// Where the document comes from: a path or URL. Identity of the document within its collection. Required.
-    public var origin: String = ""
+    public var origin: String
     /// Empty to take the title found in the document, or the last component of the origin.
-    public var title: String = ""
+    public var title: String
     /// A hint only; the bytes decide.
-    public var mediaType: String = ""
+    public var mediaType: String
     /// Bytes to come; 0 when not known. A stream that ends with fewer or more is refused.
-    public var sizeBytes: UInt64 = 0
+    public var sizeBytes: UInt64
     /// SHA-256 of the original, 32 bytes; empty when not known. A mismatch is refused.
-    public var sha256: [UInt8] = []
+    public var sha256: [UInt8]
     /// At most 64 pairs of at most 1,024 bytes each.
-    public var metadata: [String: String] = [:]
+    public var metadata: [String: String]
 
-    public init() {}
+    public init() { self.init(collection: "") }
 
     public init(
         collection: String = "",
@@ -129,13 +129,13 @@ public struct UploadStart: Sendable, Hashable {
 }
 
 public struct UploadDocumentResponse: Sendable, Hashable {
-    public var document: Document? = nil
+    public var document: Document?
     /// The job that processes it; absent when the bytes were already there.
-    public var job: Job? = nil
+    public var job: Job?
     /// The same bytes were already stored for this origin: nothing was done.
-    public var unchanged: Bool = false
+    public var unchanged: Bool
 
-    public init() {}
+    public init() { self.init(document: nil) }
 
     public init(document: Document? = nil, job: Job? = nil, unchanged: Bool = false) {
         self.document = document
@@ -145,17 +145,17 @@ public struct UploadDocumentResponse: Sendable, Hashable {
 }
 
 public struct PasteDocumentRequest: Sendable, Hashable {
-    public var collection: String = ""
+    public var collection: String
     /// Empty for `paste:` and the hash of the text.
-    public var origin: String = ""
-    public var title: String = ""
+    public var origin: String
+    public var title: String
     /// Required, at most 4,000,000 bytes.
-    public var text: String = ""
+    public var text: String
     /// `text/plain` or `text/markdown`; empty lets the text decide.
-    public var mediaType: String = ""
-    public var metadata: [String: String] = [:]
+    public var mediaType: String
+    public var metadata: [String: String]
 
-    public init() {}
+    public init() { self.init(collection: "") }
 
     public init(
         collection: String = "",
@@ -175,23 +175,23 @@ public struct PasteDocumentRequest: Sendable, Hashable {
 }
 
 public struct Document: Sendable, Hashable {
-    public var id: String = ""
-    public var collection: String = ""
-    public var origin: String = ""
-    public var title: String = ""
-    public var mediaType: String = ""
-    public var metadata: [String: String] = [:]
+    public var id: String
+    public var collection: String
+    public var origin: String
+    public var title: String
+    public var mediaType: String
+    public var metadata: [String: String]
     /// The revision that search sees; empty until the first one is published.
-    public var revisionID: String = ""
-    public var revisions: UInt32 = 0
-    public var sizeBytes: UInt64 = 0
-    public var createdAt: Timestamp? = nil
-    public var updatedAt: Timestamp? = nil
-    public var deleted: Bool = false
+    public var revisionID: String
+    public var revisions: UInt32
+    public var sizeBytes: UInt64
+    public var createdAt: Timestamp?
+    public var updatedAt: Timestamp?
+    public var deleted: Bool
     /// Only from GetDocument.
-    public var receipt: Receipt? = nil
+    public var receipt: Receipt?
 
-    public init() {}
+    public init() { self.init(id: "") }
 
     public init(
         id: String = "",
@@ -226,21 +226,21 @@ public struct Document: Sendable, Hashable {
 
 /// What became of every page and every byte of a revision's extracted text.
 public struct Receipt: Sendable, Hashable {
-    public var revisionID: String = ""
-    public var originalSha256: [UInt8] = []
-    public var originalBytes: UInt64 = 0
-    public var textSha256: [UInt8] = []
-    public var textBytes: UInt64 = 0
-    public var pages: UInt32 = 0
-    public var chunks: UInt32 = 0
-    public var parser: String = ""
-    public var parserVersion: String = ""
+    public var revisionID: String
+    public var originalSha256: [UInt8]
+    public var originalBytes: UInt64
+    public var textSha256: [UInt8]
+    public var textBytes: UInt64
+    public var pages: UInt32
+    public var chunks: UInt32
+    public var parser: String
+    public var parserVersion: String
     /// Bytes of text in at least one chunk.
-    public var chunkedBytes: UInt64 = 0
+    public var chunkedBytes: UInt64
     /// Everything else, in order. Chunks and drops tile the text.
-    public var drops: [Drop] = []
+    public var drops: [Drop]
 
-    public init() {}
+    public init() { self.init(revisionID: "") }
 
     public init(
         revisionID: String = "",

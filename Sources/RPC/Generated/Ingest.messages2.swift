@@ -3,14 +3,14 @@
 /// Something of the original that is not searchable, and why.
 public struct Drop: Sendable, Hashable {
     /// Page, 0 when the drop is not a page.
-    public var page: UInt32 = 0
+    public var page: UInt32
     /// Range in the extracted text; both 0 for something that yielded no text.
-    public var start: UInt64 = 0
-    public var end: UInt64 = 0
-    public var reason: Drop.Reason = .default
-    public var detail: String = ""
+    public var start: UInt64
+    public var end: UInt64
+    public var reason: Drop.Reason
+    public var detail: String
 
-    public init() {}
+    public init() { self.init(page: 0) }
 
     public init(
         page: UInt32 = 0,
@@ -89,14 +89,14 @@ public struct Drop: Sendable, Hashable {
 }
 
 public struct ListDocumentsRequest: Sendable, Hashable {
-    public var collection: String = ""
+    public var collection: String
     /// 1 to 1,000; 0 for 100.
-    public var pageSize: UInt32 = 0
+    public var pageSize: UInt32
     /// From the answer before.
-    public var pageToken: String = ""
-    public var includeDeleted: Bool = false
+    public var pageToken: String
+    public var includeDeleted: Bool
 
-    public init() {}
+    public init() { self.init(collection: "") }
 
     public init(collection: String = "", pageSize: UInt32 = 0, pageToken: String = "", includeDeleted: Bool = false) {
         self.collection = collection
@@ -107,11 +107,11 @@ public struct ListDocumentsRequest: Sendable, Hashable {
 }
 
 public struct ListDocumentsResponse: Sendable, Hashable {
-    public var documents: [Document] = []
+    public var documents: [Document]
     /// Empty on the last page.
-    public var nextPageToken: String = ""
+    public var nextPageToken: String
 
-    public init() {}
+    public init() { self.init(documents: []) }
 
     public init(documents: [Document] = [], nextPageToken: String = "") {
         self.documents = documents
@@ -120,9 +120,9 @@ public struct ListDocumentsResponse: Sendable, Hashable {
 }
 
 public struct GetDocumentRequest: Sendable, Hashable {
-    public var id: String = ""
+    public var id: String
 
-    public init() {}
+    public init() { self.init(id: "") }
 
     public init(id: String = "") {
         self.id = id
@@ -130,9 +130,9 @@ public struct GetDocumentRequest: Sendable, Hashable {
 }
 
 public struct DeleteDocumentRequest: Sendable, Hashable {
-    public var id: String = ""
+    public var id: String
 
-    public init() {}
+    public init() { self.init(id: "") }
 
     public init(id: String = "") {
         self.id = id
@@ -140,12 +140,12 @@ public struct DeleteDocumentRequest: Sendable, Hashable {
 }
 
 public struct GetTextRequest: Sendable, Hashable {
-    public var revisionID: String = ""
-    public var start: UInt64 = 0
+    public var revisionID: String
+    public var start: UInt64
     /// 0 for the end of the text. At most 1,048,576 bytes are returned; `end` of the answer says how far it got.
-    public var end: UInt64 = 0
+    public var end: UInt64
 
-    public init() {}
+    public init() { self.init(revisionID: "") }
 
     public init(revisionID: String = "", start: UInt64 = 0, end: UInt64 = 0) {
         self.revisionID = revisionID
@@ -155,16 +155,16 @@ public struct GetTextRequest: Sendable, Hashable {
 }
 
 public struct GetTextResponse: Sendable, Hashable {
-    public var revisionID: String = ""
-    public var documentID: String = ""
-    public var start: UInt64 = 0
-    public var end: UInt64 = 0
-    public var text: String = ""
+    public var revisionID: String
+    public var documentID: String
+    public var start: UInt64
+    public var end: UInt64
+    public var text: String
     /// Of the whole text.
-    public var textSha256: [UInt8] = []
-    public var textBytes: UInt64 = 0
+    public var textSha256: [UInt8]
+    public var textBytes: UInt64
 
-    public init() {}
+    public init() { self.init(revisionID: "") }
 
     public init(
         revisionID: String = "",
@@ -186,28 +186,28 @@ public struct GetTextResponse: Sendable, Hashable {
 }
 
 public struct Job: Sendable, Hashable {
-    public var id: String = ""
-    public var state: JobState = .default
+    public var id: String
+    public var state: JobState
     /// received, extracting, chunking, publishing, published.
-    public var stage: String = ""
+    public var stage: String
     /// Progress within the stage; total 0 when not known.
-    public var done: UInt64 = 0
-    public var total: UInt64 = 0
-    public var attempt: UInt32 = 0
+    public var done: UInt64
+    public var total: UInt64
+    public var attempt: UInt32
     /// Machine-readable cause and its explanation for FAILED, DEAD and PARTIAL, and of the last try while QUEUED.
-    public var reason: String = ""
-    public var message: String = ""
-    public var documentID: String = ""
-    public var revisionID: String = ""
-    public var origin: String = ""
-    public var createdAt: Timestamp? = nil
-    public var finishedAt: Timestamp? = nil
+    public var reason: String
+    public var message: String
+    public var documentID: String
+    public var revisionID: String
+    public var origin: String
+    public var createdAt: Timestamp?
+    public var finishedAt: Timestamp?
     /// Jobs before this one; only while QUEUED.
-    public var queuePosition: UInt32 = 0
-    public var nextAttemptAt: Timestamp? = nil
-    public var traceID: String = ""
+    public var queuePosition: UInt32
+    public var nextAttemptAt: Timestamp?
+    public var traceID: String
 
-    public init() {}
+    public init() { self.init(id: "") }
 
     public init(
         id: String = "",
@@ -247,9 +247,9 @@ public struct Job: Sendable, Hashable {
 }
 
 public struct GetJobRequest: Sendable, Hashable {
-    public var id: String = ""
+    public var id: String
 
-    public init() {}
+    public init() { self.init(id: "") }
 
     public init(id: String = "") {
         self.id = id
@@ -258,12 +258,12 @@ public struct GetJobRequest: Sendable, Hashable {
 
 public struct ListJobsRequest: Sendable, Hashable {
     /// Unspecified for all.
-    public var state: JobState = .default
+    public var state: JobState
     /// 1 to 1,000; 0 for 100.
-    public var pageSize: UInt32 = 0
-    public var pageToken: String = ""
+    public var pageSize: UInt32
+    public var pageToken: String
 
-    public init() {}
+    public init() { self.init(state: .default) }
 
     public init(state: JobState = .default, pageSize: UInt32 = 0, pageToken: String = "") {
         self.state = state
@@ -273,10 +273,10 @@ public struct ListJobsRequest: Sendable, Hashable {
 }
 
 public struct ListJobsResponse: Sendable, Hashable {
-    public var jobs: [Job] = []
-    public var nextPageToken: String = ""
+    public var jobs: [Job]
+    public var nextPageToken: String
 
-    public init() {}
+    public init() { self.init(jobs: []) }
 
     public init(jobs: [Job] = [], nextPageToken: String = "") {
         self.jobs = jobs
@@ -289,20 +289,20 @@ public struct GetStatusRequest: Sendable, Hashable {
 }
 
 public struct GetStatusResponse: Sendable, Hashable {
-    public var documents: UInt64 = 0
-    public var chunks: UInt64 = 0
-    public var jobsQueued: UInt64 = 0
-    public var jobsRunning: UInt64 = 0
-    public var jobsDead: UInt64 = 0
+    public var documents: UInt64
+    public var chunks: UInt64
+    public var jobsQueued: UInt64
+    public var jobsRunning: UInt64
+    public var jobsDead: UInt64
     /// Newest change committed and newest change this replica's index has applied; equal when everything is searchable.
-    public var logSequence: UInt64 = 0
-    public var indexSequence: UInt64 = 0
+    public var logSequence: UInt64
+    public var indexSequence: UInt64
     /// Chunks that have an embedding; embeddings follow in the background.
-    public var chunksEmbedded: UInt64 = 0
-    public var version: String = ""
-    public var dependencies: [DependencyStatus] = []
+    public var chunksEmbedded: UInt64
+    public var version: String
+    public var dependencies: [DependencyStatus]
 
-    public init() {}
+    public init() { self.init(documents: 0) }
 
     public init(
         documents: UInt64 = 0,
@@ -330,11 +330,11 @@ public struct GetStatusResponse: Sendable, Hashable {
 }
 
 public struct DependencyStatus: Sendable, Hashable {
-    public var name: String = ""
-    public var healthy: Bool = false
-    public var detail: String = ""
+    public var name: String
+    public var healthy: Bool
+    public var detail: String
 
-    public init() {}
+    public init() { self.init(name: "") }
 
     public init(name: String = "", healthy: Bool = false, detail: String = "") {
         self.name = name

@@ -17,10 +17,9 @@ extension CreateKeyRequest: WireMessage, CConvertible {
         self.role = swiftString(c.pointee.role)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__CreateKeyRequest>, _ arena: PackArena) {
-        acp__v1__create_key_request__init(c)
-        if !self.name.isEmpty { c.pointee.name = arena.string(self.name) }
-        if !self.role.isEmpty { c.pointee.role = arena.string(self.role) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(2, self.role)
+        writer.string(1, self.name)
     }
 }
 
@@ -38,10 +37,9 @@ extension CreateKeyResponse: WireMessage, CConvertible {
         self.secret = swiftString(c.pointee.secret)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__CreateKeyResponse>, _ arena: PackArena) {
-        acp__v1__create_key_response__init(c)
-        if let value = self.key { c.pointee.key = arena.message(value) }
-        if !self.secret.isEmpty { c.pointee.secret = arena.string(self.secret) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(2, self.secret)
+        if let value = self.key { writer.message(1, value) }
     }
 }
 
@@ -63,14 +61,13 @@ extension ApiKey: WireMessage, CConvertible {
         self.revoked = c.pointee.revoked != 0
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ApiKey>, _ arena: PackArena) {
-        acp__v1__api_key__init(c)
-        if !self.id.isEmpty { c.pointee.id = arena.string(self.id) }
-        if !self.name.isEmpty { c.pointee.name = arena.string(self.name) }
-        if !self.role.isEmpty { c.pointee.role = arena.string(self.role) }
-        if let value = self.createdAt { c.pointee.created_at = arena.message(value) }
-        if let value = self.lastUsedAt { c.pointee.last_used_at = arena.message(value) }
-        c.pointee.revoked = self.revoked ? 1 : 0
+    package func write(to writer: inout WireWriter) {
+        writer.varint(6, self.revoked ? 1 : 0)
+        if let value = self.lastUsedAt { writer.message(5, value) }
+        if let value = self.createdAt { writer.message(4, value) }
+        writer.string(3, self.role)
+        writer.string(2, self.name)
+        writer.string(1, self.id)
     }
 }
 
@@ -86,8 +83,7 @@ extension ListKeysRequest: WireMessage, CConvertible {
     init(c: UnsafePointer<Acp__V1__ListKeysRequest>) {
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ListKeysRequest>, _ arena: PackArena) {
-        acp__v1__list_keys_request__init(c)
+    package func write(to writer: inout WireWriter) {
     }
 }
 
@@ -104,10 +100,8 @@ extension ListKeysResponse: WireMessage, CConvertible {
         self.keys = swiftMessages(c.pointee.keys, c.pointee.n_keys)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ListKeysResponse>, _ arena: PackArena) {
-        acp__v1__list_keys_response__init(c)
-        c.pointee.n_keys = self.keys.count
-        c.pointee.keys = arena.messages(self.keys)
+    package func write(to writer: inout WireWriter) {
+        writer.messages(1, self.keys)
     }
 }
 
@@ -124,9 +118,8 @@ extension RevokeKeyRequest: WireMessage, CConvertible {
         self.id = swiftString(c.pointee.id)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__RevokeKeyRequest>, _ arena: PackArena) {
-        acp__v1__revoke_key_request__init(c)
-        if !self.id.isEmpty { c.pointee.id = arena.string(self.id) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(1, self.id)
     }
 }
 
@@ -142,8 +135,7 @@ extension WhoAmIRequest: WireMessage, CConvertible {
     init(c: UnsafePointer<Acp__V1__WhoAmIRequest>) {
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__WhoAmIRequest>, _ arena: PackArena) {
-        acp__v1__who_am_irequest__init(c)
+    package func write(to writer: inout WireWriter) {
     }
 }
 
@@ -162,10 +154,9 @@ extension WhoAmIResponse: WireMessage, CConvertible {
         self.role = swiftString(c.pointee.role)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__WhoAmIResponse>, _ arena: PackArena) {
-        acp__v1__who_am_iresponse__init(c)
-        if !self.principalID.isEmpty { c.pointee.principal_id = arena.string(self.principalID) }
-        if !self.name.isEmpty { c.pointee.name = arena.string(self.name) }
-        if !self.role.isEmpty { c.pointee.role = arena.string(self.role) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(3, self.role)
+        writer.string(2, self.name)
+        writer.string(1, self.principalID)
     }
 }

@@ -2,11 +2,11 @@
 
 public struct CreateKeyRequest: Sendable, Hashable {
     /// For people: who or what uses the key. 1 to 200 bytes.
-    public var name: String = ""
+    public var name: String
     /// admin, analyst or viewer.
-    public var role: String = ""
+    public var role: String
 
-    public init() {}
+    public init() { self.init(name: "") }
 
     public init(name: String = "", role: String = "") {
         self.name = name
@@ -15,10 +15,10 @@ public struct CreateKeyRequest: Sendable, Hashable {
 }
 
 public struct CreateKeyResponse: Sendable, Hashable {
-    public var key: ApiKey? = nil
-    public var secret: String = ""
+    public var key: ApiKey?
+    public var secret: String
 
-    public init() {}
+    public init() { self.init(key: nil) }
 
     public init(key: ApiKey? = nil, secret: String = "") {
         self.key = key
@@ -27,14 +27,14 @@ public struct CreateKeyResponse: Sendable, Hashable {
 }
 
 public struct ApiKey: Sendable, Hashable {
-    public var id: String = ""
-    public var name: String = ""
-    public var role: String = ""
-    public var createdAt: Timestamp? = nil
-    public var lastUsedAt: Timestamp? = nil
-    public var revoked: Bool = false
+    public var id: String
+    public var name: String
+    public var role: String
+    public var createdAt: Timestamp?
+    public var lastUsedAt: Timestamp?
+    public var revoked: Bool
 
-    public init() {}
+    public init() { self.init(id: "") }
 
     public init(
         id: String = "",
@@ -58,9 +58,9 @@ public struct ListKeysRequest: Sendable, Hashable {
 }
 
 public struct ListKeysResponse: Sendable, Hashable {
-    public var keys: [ApiKey] = []
+    public var keys: [ApiKey]
 
-    public init() {}
+    public init() { self.init(keys: []) }
 
     public init(keys: [ApiKey] = []) {
         self.keys = keys
@@ -68,9 +68,9 @@ public struct ListKeysResponse: Sendable, Hashable {
 }
 
 public struct RevokeKeyRequest: Sendable, Hashable {
-    public var id: String = ""
+    public var id: String
 
-    public init() {}
+    public init() { self.init(id: "") }
 
     public init(id: String = "") {
         self.id = id
@@ -82,11 +82,11 @@ public struct WhoAmIRequest: Sendable, Hashable {
 }
 
 public struct WhoAmIResponse: Sendable, Hashable {
-    public var principalID: String = ""
-    public var name: String = ""
-    public var role: String = ""
+    public var principalID: String
+    public var name: String
+    public var role: String
 
-    public init() {}
+    public init() { self.init(principalID: "") }
 
     public init(principalID: String = "", name: String = "", role: String = "") {
         self.principalID = principalID

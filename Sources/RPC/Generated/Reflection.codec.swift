@@ -17,10 +17,9 @@ extension ListServicesRequest: WireMessage, CConvertible {
         self.pageToken = swiftString(c.pointee.page_token)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ListServicesRequest>, _ arena: PackArena) {
-        acp__v1__list_services_request__init(c)
-        c.pointee.page_size = self.pageSize
-        if !self.pageToken.isEmpty { c.pointee.page_token = arena.string(self.pageToken) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(2, self.pageToken)
+        writer.varint(1, UInt64(self.pageSize))
     }
 }
 
@@ -38,11 +37,9 @@ extension ListServicesResponse: WireMessage, CConvertible {
         self.nextPageToken = swiftString(c.pointee.next_page_token)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ListServicesResponse>, _ arena: PackArena) {
-        acp__v1__list_services_response__init(c)
-        c.pointee.n_services = self.services.count
-        c.pointee.services = arena.messages(self.services)
-        if !self.nextPageToken.isEmpty { c.pointee.next_page_token = arena.string(self.nextPageToken) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(2, self.nextPageToken)
+        writer.messages(1, self.services)
     }
 }
 
@@ -61,12 +58,10 @@ extension ReflectedService: WireMessage, CConvertible {
         self.fileName = swiftString(c.pointee.file_name)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ReflectedService>, _ arena: PackArena) {
-        acp__v1__reflected_service__init(c)
-        if !self.name.isEmpty { c.pointee.name = arena.string(self.name) }
-        c.pointee.n_methods = self.methods.count
-        c.pointee.methods = arena.messages(self.methods)
-        if !self.fileName.isEmpty { c.pointee.file_name = arena.string(self.fileName) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(3, self.fileName)
+        writer.messages(2, self.methods)
+        writer.string(1, self.name)
     }
 }
 
@@ -86,12 +81,11 @@ extension ReflectedMethod: WireMessage, CConvertible {
         self.responseType = swiftString(c.pointee.response_type)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__ReflectedMethod>, _ arena: PackArena) {
-        acp__v1__reflected_method__init(c)
-        if !self.name.isEmpty { c.pointee.name = arena.string(self.name) }
-        c.pointee.kind = Acp__V1__CallKind(rawValue: .init(truncatingIfNeeded: self.kind.rawValue))
-        if !self.requestType.isEmpty { c.pointee.request_type = arena.string(self.requestType) }
-        if !self.responseType.isEmpty { c.pointee.response_type = arena.string(self.responseType) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(4, self.responseType)
+        writer.string(3, self.requestType)
+        writer.varint(2, UInt64(bitPattern: Int64(self.kind.rawValue)))
+        writer.string(1, self.name)
     }
 }
 
@@ -114,18 +108,14 @@ extension GetFileDescriptorsRequest: WireMessage, CConvertible {
         }
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__GetFileDescriptorsRequest>, _ arena: PackArena) {
-        acp__v1__get_file_descriptors_request__init(c)
-        c.pointee.page_size = self.pageSize
-        if !self.pageToken.isEmpty { c.pointee.page_token = arena.string(self.pageToken) }
-        switch self.query {
-        case .symbol(let value):
-            c.pointee.query_case = .init(rawValue: 1)
-            c.pointee.symbol = arena.string(value)
-        case .fileName(let value):
-            c.pointee.query_case = .init(rawValue: 2)
-            c.pointee.file_name = arena.string(value)
-        case nil: break
+    package func write(to writer: inout WireWriter) {
+        writer.string(4, self.pageToken)
+        writer.varint(3, UInt64(self.pageSize))
+        if case .fileName(let value) = self.query {
+            writer.string(2, value, always: true)
+        }
+        if case .symbol(let value) = self.query {
+            writer.string(1, value, always: true)
         }
     }
 }
@@ -144,10 +134,8 @@ extension GetFileDescriptorsResponse: WireMessage, CConvertible {
         self.nextPageToken = swiftString(c.pointee.next_page_token)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__GetFileDescriptorsResponse>, _ arena: PackArena) {
-        acp__v1__get_file_descriptors_response__init(c)
-        c.pointee.n_files = self.files.count
-        c.pointee.files = arena.array(self.files) { arena.bytes($0) }
-        if !self.nextPageToken.isEmpty { c.pointee.next_page_token = arena.string(self.nextPageToken) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(2, self.nextPageToken)
+        writer.each(self.files) { writer, value in writer.bytes(1, value, always: true) }
     }
 }

@@ -56,11 +56,11 @@ public enum CallKind: RawRepresentable, Sendable, Hashable {
 
 public struct ListServicesRequest: Sendable, Hashable {
     /// 1 to 100; 0 for 100.
-    public var pageSize: UInt32 = 0
+    public var pageSize: UInt32
     /// From the answer before.
-    public var pageToken: String = ""
+    public var pageToken: String
 
-    public init() {}
+    public init() { self.init(pageSize: 0) }
 
     public init(pageSize: UInt32 = 0, pageToken: String = "") {
         self.pageSize = pageSize
@@ -69,11 +69,11 @@ public struct ListServicesRequest: Sendable, Hashable {
 }
 
 public struct ListServicesResponse: Sendable, Hashable {
-    public var services: [ReflectedService] = []
+    public var services: [ReflectedService]
     /// Empty on the last page.
-    public var nextPageToken: String = ""
+    public var nextPageToken: String
 
-    public init() {}
+    public init() { self.init(services: []) }
 
     public init(services: [ReflectedService] = [], nextPageToken: String = "") {
         self.services = services
@@ -83,12 +83,12 @@ public struct ListServicesResponse: Sendable, Hashable {
 
 public struct ReflectedService: Sendable, Hashable {
     /// Full name such as `acp.v1.Ingest`.
-    public var name: String = ""
-    public var methods: [ReflectedMethod] = []
+    public var name: String
+    public var methods: [ReflectedMethod]
     /// The proto file that defines it; empty when the server does not have that file.
-    public var fileName: String = ""
+    public var fileName: String
 
-    public init() {}
+    public init() { self.init(name: "") }
 
     public init(name: String = "", methods: [ReflectedMethod] = [], fileName: String = "") {
         self.name = name
@@ -99,13 +99,13 @@ public struct ReflectedService: Sendable, Hashable {
 
 public struct ReflectedMethod: Sendable, Hashable {
     /// Within its service: `GetJob`. On the wire it is `/acp.v1.Ingest/GetJob`.
-    public var name: String = ""
-    public var kind: CallKind = .default
+    public var name: String
+    public var kind: CallKind
     /// Full names of the messages.
-    public var requestType: String = ""
-    public var responseType: String = ""
+    public var requestType: String
+    public var responseType: String
 
-    public init() {}
+    public init() { self.init(name: "") }
 
     public init(name: String = "", kind: CallKind = .default, requestType: String = "", responseType: String = "") {
         self.name = name
@@ -116,13 +116,13 @@ public struct ReflectedMethod: Sendable, Hashable {
 }
 
 public struct GetFileDescriptorsRequest: Sendable, Hashable {
-    public var query: Query? = nil
+    public var query: Query?
     /// Files in one answer at most, 1 to 100; 0 for 100. An answer also ends before 1 MiB of files.
-    public var pageSize: UInt32 = 0
+    public var pageSize: UInt32
     /// From the answer before.
-    public var pageToken: String = ""
+    public var pageToken: String
 
-    public init() {}
+    public init() { self.init(query: nil) }
 
     public init(query: Query? = nil, pageSize: UInt32 = 0, pageToken: String = "") {
         self.query = query
@@ -141,11 +141,11 @@ public struct GetFileDescriptorsRequest: Sendable, Hashable {
 public struct GetFileDescriptorsResponse: Sendable, Hashable {
     /// Each is a serialized google.protobuf.FileDescriptorProto. A file comes after the files that it imports, the one that was
     /// asked for last. Source locations are there where they carry a comment.
-    public var files: [[UInt8]] = []
+    public var files: [[UInt8]]
     /// Empty on the last page.
-    public var nextPageToken: String = ""
+    public var nextPageToken: String
 
-    public init() {}
+    public init() { self.init(files: []) }
 
     public init(files: [[UInt8]] = [], nextPageToken: String = "") {
         self.files = files

@@ -23,21 +23,16 @@ extension SearchRequest: WireMessage, CConvertible {
         self.perDocument = c.pointee.per_document
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__SearchRequest>, _ arena: PackArena) {
-        acp__v1__search_request__init(c)
-        if !self.query.isEmpty { c.pointee.query = arena.string(self.query) }
-        c.pointee.n_collections = self.collections.count
-        c.pointee.collections = arena.array(self.collections) { arena.string($0) }
-        c.pointee.n_filter = self.filter.count
-        c.pointee.filter = arena.map(self.filter, by: { textPrecedes($0.pointee.key, $1.pointee.key) }) { entry, key, value in
-            acp__v1__search_request__filter_entry__init(entry)
-            entry.pointee.key = arena.string(key)
-            entry.pointee.value = arena.string(value)
+    package func write(to writer: inout WireWriter) {
+        writer.varint(6, UInt64(self.perDocument))
+        writer.each(self.documentIDs) { writer, value in writer.string(5, value, always: true) }
+        writer.varint(4, UInt64(self.limit))
+        writer.map(3, self.filter, by: textPrecedes) { writer, key, value in
+            writer.string(2, value)
+            writer.string(1, key)
         }
-        c.pointee.limit = self.limit
-        c.pointee.n_document_ids = self.documentIDs.count
-        c.pointee.document_ids = arena.array(self.documentIDs) { arena.string($0) }
-        c.pointee.per_document = self.perDocument
+        writer.each(self.collections) { writer, value in writer.string(2, value, always: true) }
+        writer.string(1, self.query)
     }
 }
 
@@ -59,16 +54,13 @@ extension SearchResponse: WireMessage, CConvertible {
         self.indexUs = c.pointee.index_us
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__SearchResponse>, _ arena: PackArena) {
-        acp__v1__search_response__init(c)
-        c.pointee.n_hits = self.hits.count
-        c.pointee.hits = arena.messages(self.hits)
-        c.pointee.sequence = self.sequence
-        c.pointee.candidates = self.candidates
-        c.pointee.n_unmatched_terms = self.unmatchedTerms.count
-        c.pointee.unmatched_terms = arena.array(self.unmatchedTerms) { arena.string($0) }
-        c.pointee.coverage = self.coverage
-        c.pointee.index_us = self.indexUs
+    package func write(to writer: inout WireWriter) {
+        writer.varint(6, self.indexUs)
+        writer.fixed64(5, self.coverage.bitPattern)
+        writer.each(self.unmatchedTerms) { writer, value in writer.string(4, value, always: true) }
+        writer.varint(3, self.candidates)
+        writer.varint(2, self.sequence)
+        writer.messages(1, self.hits)
     }
 }
 
@@ -101,30 +93,25 @@ extension Hit: WireMessage, CConvertible {
         }
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__Hit>, _ arena: PackArena) {
-        acp__v1__hit__init(c)
-        if !self.documentID.isEmpty { c.pointee.document_id = arena.string(self.documentID) }
-        if !self.revisionID.isEmpty { c.pointee.revision_id = arena.string(self.revisionID) }
-        if !self.chunkID.isEmpty { c.pointee.chunk_id = arena.string(self.chunkID) }
-        c.pointee.start = self.start
-        c.pointee.end = self.end
-        if !self.hash.isEmpty { c.pointee.hash = arena.bytes(self.hash) }
-        c.pointee.score = self.score
-        if !self.title.isEmpty { c.pointee.title = arena.string(self.title) }
-        c.pointee.n_heading_path = self.headingPath.count
-        c.pointee.heading_path = arena.array(self.headingPath) { arena.string($0) }
-        c.pointee.page = self.page
-        if !self.text.isEmpty { c.pointee.text = arena.string(self.text) }
-        c.pointee.n_highlights = self.highlights.count
-        c.pointee.highlights = arena.messages(self.highlights)
-        if !self.collection.isEmpty { c.pointee.collection = arena.string(self.collection) }
-        if !self.origin.isEmpty { c.pointee.origin = arena.string(self.origin) }
-        c.pointee.n_metadata = self.metadata.count
-        c.pointee.metadata = arena.map(self.metadata, by: { textPrecedes($0.pointee.key, $1.pointee.key) }) { entry, key, value in
-            acp__v1__hit__metadata_entry__init(entry)
-            entry.pointee.key = arena.string(key)
-            entry.pointee.value = arena.string(value)
+    package func write(to writer: inout WireWriter) {
+        writer.map(15, self.metadata, by: textPrecedes) { writer, key, value in
+            writer.string(2, value)
+            writer.string(1, key)
         }
+        writer.string(14, self.origin)
+        writer.string(13, self.collection)
+        writer.messages(12, self.highlights)
+        writer.string(11, self.text)
+        writer.varint(10, UInt64(self.page))
+        writer.each(self.headingPath) { writer, value in writer.string(9, value, always: true) }
+        writer.string(8, self.title)
+        writer.fixed64(7, self.score.bitPattern)
+        writer.bytes(6, self.hash)
+        writer.varint(5, self.end)
+        writer.varint(4, self.start)
+        writer.string(3, self.chunkID)
+        writer.string(2, self.revisionID)
+        writer.string(1, self.documentID)
     }
 }
 
@@ -142,9 +129,8 @@ extension Highlight: WireMessage, CConvertible {
         self.end = c.pointee.end
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__V1__Highlight>, _ arena: PackArena) {
-        acp__v1__highlight__init(c)
-        c.pointee.start = self.start
-        c.pointee.end = self.end
+    package func write(to writer: inout WireWriter) {
+        writer.varint(2, UInt64(self.end))
+        writer.varint(1, UInt64(self.start))
     }
 }

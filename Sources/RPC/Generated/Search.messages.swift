@@ -2,19 +2,19 @@
 
 public struct SearchRequest: Sendable, Hashable {
     /// 1 to 8,192 bytes. `"exact phrase"` and `-without` are understood.
-    public var query: String = ""
+    public var query: String
     /// Names of collections to search; empty for all the caller may read.
-    public var collections: [String] = []
+    public var collections: [String]
     /// All pairs must be equal to the document's.
-    public var filter: [String: String] = [:]
+    public var filter: [String: String]
     /// 1 to 100; 0 for 10.
-    public var limit: UInt32 = 0
+    public var limit: UInt32
     /// Documents to search; empty for all.
-    public var documentIDs: [String] = []
+    public var documentIDs: [String]
     /// Hits of one document at most, 1 to 100; 0 for 3.
-    public var perDocument: UInt32 = 0
+    public var perDocument: UInt32
 
-    public init() {}
+    public init() { self.init(query: "") }
 
     public init(
         query: String = "",
@@ -34,19 +34,19 @@ public struct SearchRequest: Sendable, Hashable {
 }
 
 public struct SearchResponse: Sendable, Hashable {
-    public var hits: [Hit] = []
+    public var hits: [Hit]
     /// Position in the corpus's change log that the answer reflects.
-    public var sequence: UInt64 = 0
+    public var sequence: UInt64
     /// Passages that matched before the limit.
-    public var candidates: UInt64 = 0
+    public var candidates: UInt64
     /// Query terms found nowhere in what was searched.
-    public var unmatchedTerms: [String] = []
+    public var unmatchedTerms: [String]
     /// Share of the query's weight that the best hit covers, 0 to 1.
-    public var coverage: Double = 0
+    public var coverage: Double
     /// Time in the index, in microseconds.
-    public var indexUs: UInt64 = 0
+    public var indexUs: UInt64
 
-    public init() {}
+    public init() { self.init(hits: []) }
 
     public init(
         hits: [Hit] = [],
@@ -66,27 +66,27 @@ public struct SearchResponse: Sendable, Hashable {
 }
 
 public struct Hit: Sendable, Hashable {
-    public var documentID: String = ""
-    public var revisionID: String = ""
-    public var chunkID: String = ""
+    public var documentID: String
+    public var revisionID: String
+    public var chunkID: String
     /// UTF-8 byte range in the revision's extracted text.
-    public var start: UInt64 = 0
-    public var end: UInt64 = 0
+    public var start: UInt64
+    public var end: UInt64
     /// SHA-256 of the chunk's text.
-    public var hash: [UInt8] = []
-    public var score: Double = 0
-    public var title: String = ""
-    public var headingPath: [String] = []
+    public var hash: [UInt8]
+    public var score: Double
+    public var title: String
+    public var headingPath: [String]
     /// 0 when the document has no pages.
-    public var page: UInt32 = 0
-    public var text: String = ""
+    public var page: UInt32
+    public var text: String
     /// Byte ranges within `text` that match the query.
-    public var highlights: [Highlight] = []
-    public var collection: String = ""
-    public var origin: String = ""
-    public var metadata: [String: String] = [:]
+    public var highlights: [Highlight]
+    public var collection: String
+    public var origin: String
+    public var metadata: [String: String]
 
-    public init() {}
+    public init() { self.init(documentID: "") }
 
     public init(
         documentID: String = "",
@@ -124,10 +124,10 @@ public struct Hit: Sendable, Hashable {
 }
 
 public struct Highlight: Sendable, Hashable {
-    public var start: UInt32 = 0
-    public var end: UInt32 = 0
+    public var start: UInt32
+    public var end: UInt32
 
-    public init() {}
+    public init() { self.init(start: 0) }
 
     public init(start: UInt32 = 0, end: UInt32 = 0) {
         self.start = start

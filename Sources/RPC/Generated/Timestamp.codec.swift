@@ -17,9 +17,8 @@ extension Timestamp: WireMessage, CConvertible {
         self.nanos = c.pointee.nanos
     }
 
-    func fill(_ c: UnsafeMutablePointer<Google__Protobuf__Timestamp>, _ arena: PackArena) {
-        google__protobuf__timestamp__init(c)
-        c.pointee.seconds = self.seconds
-        c.pointee.nanos = self.nanos
+    package func write(to writer: inout WireWriter) {
+        writer.varint(2, UInt64(bitPattern: Int64(self.nanos)))
+        writer.varint(1, UInt64(bitPattern: self.seconds))
     }
 }

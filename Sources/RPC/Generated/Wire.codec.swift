@@ -17,10 +17,9 @@ extension WirePair: WireMessage, CConvertible {
         self.value = swiftBytes(c.pointee.value)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Wire__V1__Pair>, _ arena: PackArena) {
-        acp__wire__v1__pair__init(c)
-        if !self.key.isEmpty { c.pointee.key = arena.string(self.key) }
-        if !self.value.isEmpty { c.pointee.value = arena.bytes(self.value) }
+    package func write(to writer: inout WireWriter) {
+        writer.bytes(2, self.value)
+        writer.string(1, self.key)
     }
 }
 
@@ -49,21 +48,20 @@ extension WireHello: WireMessage, CConvertible {
         self.credential = swiftString(c.pointee.credential)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Wire__V1__Hello>, _ arena: PackArena) {
-        acp__wire__v1__hello__init(c)
-        c.pointee.minor_min = self.minorMin
-        c.pointee.minor_max = self.minorMax
-        c.pointee.features = self.features
-        c.pointee.frame_bytes_max = self.frameBytesMax
-        c.pointee.message_bytes_max = self.messageBytesMax
-        c.pointee.stream_window_bytes = self.streamWindowBytes
-        c.pointee.connection_window_bytes = self.connectionWindowBytes
-        c.pointee.streams_max = self.streamsMax
-        c.pointee.ping_interval_min_ms = self.pingIntervalMinMs
-        if !self.role.isEmpty { c.pointee.role = arena.string(self.role) }
-        if !self.instance.isEmpty { c.pointee.instance = arena.string(self.instance) }
-        if !self.build.isEmpty { c.pointee.build = arena.string(self.build) }
-        if !self.credential.isEmpty { c.pointee.credential = arena.string(self.credential) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(13, self.credential)
+        writer.string(12, self.build)
+        writer.string(11, self.instance)
+        writer.string(10, self.role)
+        writer.varint(9, UInt64(self.pingIntervalMinMs))
+        writer.varint(8, UInt64(self.streamsMax))
+        writer.varint(7, UInt64(self.connectionWindowBytes))
+        writer.varint(6, UInt64(self.streamWindowBytes))
+        writer.varint(5, UInt64(self.messageBytesMax))
+        writer.varint(4, UInt64(self.frameBytesMax))
+        writer.varint(3, self.features)
+        writer.varint(2, UInt64(self.minorMax))
+        writer.varint(1, UInt64(self.minorMin))
     }
 }
 
@@ -91,21 +89,19 @@ extension WireRequest: WireMessage, CConvertible {
         self.metadata = swiftMessages(c.pointee.metadata, c.pointee.n_metadata)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Wire__V1__Request>, _ arena: PackArena) {
-        acp__wire__v1__request__init(c)
-        if !self.path.isEmpty { c.pointee.path = arena.string(self.path) }
-        c.pointee.timeout_us = self.timeoutUs
-        if !self.traceID.isEmpty { c.pointee.trace_id = arena.bytes(self.traceID) }
-        if !self.spanID.isEmpty { c.pointee.span_id = arena.bytes(self.spanID) }
-        c.pointee.trace_flags = self.traceFlags
-        if !self.traceState.isEmpty { c.pointee.trace_state = arena.string(self.traceState) }
-        if !self.requestID.isEmpty { c.pointee.request_id = arena.string(self.requestID) }
-        if !self.correlationID.isEmpty { c.pointee.correlation_id = arena.string(self.correlationID) }
-        if !self.idempotencyKey.isEmpty { c.pointee.idempotency_key = arena.string(self.idempotencyKey) }
-        c.pointee.attempt = self.attempt
-        if !self.credential.isEmpty { c.pointee.credential = arena.string(self.credential) }
-        c.pointee.n_metadata = self.metadata.count
-        c.pointee.metadata = arena.messages(self.metadata)
+    package func write(to writer: inout WireWriter) {
+        writer.messages(12, self.metadata)
+        writer.string(11, self.credential)
+        writer.varint(10, UInt64(self.attempt))
+        writer.string(9, self.idempotencyKey)
+        writer.string(8, self.correlationID)
+        writer.string(7, self.requestID)
+        writer.string(6, self.traceState)
+        writer.varint(5, UInt64(self.traceFlags))
+        writer.bytes(4, self.spanID)
+        writer.bytes(3, self.traceID)
+        writer.varint(2, self.timeoutUs)
+        writer.string(1, self.path)
     }
 }
 
@@ -122,10 +118,8 @@ extension WireHeaders: WireMessage, CConvertible {
         self.metadata = swiftMessages(c.pointee.metadata, c.pointee.n_metadata)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Wire__V1__Headers>, _ arena: PackArena) {
-        acp__wire__v1__headers__init(c)
-        c.pointee.n_metadata = self.metadata.count
-        c.pointee.metadata = arena.messages(self.metadata)
+    package func write(to writer: inout WireWriter) {
+        writer.messages(1, self.metadata)
     }
 }
 
@@ -143,10 +137,9 @@ extension WireFieldViolation: WireMessage, CConvertible {
         self.description = swiftString(c.pointee.description)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Wire__V1__FieldViolation>, _ arena: PackArena) {
-        acp__wire__v1__field_violation__init(c)
-        if !self.field.isEmpty { c.pointee.field = arena.string(self.field) }
-        if !self.description.isEmpty { c.pointee.description = arena.string(self.description) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(2, self.description)
+        writer.string(1, self.field)
     }
 }
 
@@ -172,20 +165,17 @@ extension WireStatus: WireMessage, CConvertible {
         self.refused = c.pointee.refused != 0
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Wire__V1__Status>, _ arena: PackArena) {
-        acp__wire__v1__status__init(c)
-        c.pointee.code = self.code
-        if !self.message.isEmpty { c.pointee.message = arena.string(self.message) }
-        if !self.reason.isEmpty { c.pointee.reason = arena.string(self.reason) }
-        if !self.remedy.isEmpty { c.pointee.remedy = arena.string(self.remedy) }
-        c.pointee.n_fields = self.fields.count
-        c.pointee.fields = arena.messages(self.fields)
-        c.pointee.retry_after_ms = self.retryAfterMs
-        c.pointee.n_metadata = self.metadata.count
-        c.pointee.metadata = arena.messages(self.metadata)
-        c.pointee.server_us = self.serverUs
-        c.pointee.queue_us = self.queueUs
-        c.pointee.refused = self.refused ? 1 : 0
+    package func write(to writer: inout WireWriter) {
+        writer.varint(10, self.refused ? 1 : 0)
+        writer.varint(9, self.queueUs)
+        writer.varint(8, self.serverUs)
+        writer.messages(7, self.metadata)
+        writer.varint(6, UInt64(self.retryAfterMs))
+        writer.messages(5, self.fields)
+        writer.string(4, self.remedy)
+        writer.string(3, self.reason)
+        writer.string(2, self.message)
+        writer.varint(1, UInt64(self.code))
     }
 }
 
@@ -206,12 +196,11 @@ extension WireGoAway: WireMessage, CConvertible {
         self.majorMax = c.pointee.major_max
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Wire__V1__GoAway>, _ arena: PackArena) {
-        acp__wire__v1__go_away__init(c)
-        c.pointee.last_stream = self.lastStream
-        c.pointee.code = self.code
-        if !self.message.isEmpty { c.pointee.message = arena.string(self.message) }
-        c.pointee.major_min = self.majorMin
-        c.pointee.major_max = self.majorMax
+    package func write(to writer: inout WireWriter) {
+        writer.varint(5, UInt64(self.majorMax))
+        writer.varint(4, UInt64(self.majorMin))
+        writer.string(3, self.message)
+        writer.varint(2, UInt64(self.code))
+        writer.varint(1, UInt64(self.lastStream))
     }
 }

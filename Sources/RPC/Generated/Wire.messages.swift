@@ -2,10 +2,10 @@
 
 /// A metadata pair. Keys are lower case ASCII; a key ending in `-bin` has bytes, any other has visible ASCII.
 public struct WirePair: Sendable, Hashable {
-    public var key: String = ""
-    public var value: [UInt8] = []
+    public var key: String
+    public var value: [UInt8]
 
-    public init() {}
+    public init() { self.init(key: "") }
 
     public init(key: String = "", value: [UInt8] = []) {
         self.key = key
@@ -15,28 +15,28 @@ public struct WirePair: Sendable, Hashable {
 
 /// Type 0, sent by both sides at once on stream 0. The intersection of both applies.
 public struct WireHello: Sendable, Hashable {
-    public var minorMin: UInt32 = 0
-    public var minorMax: UInt32 = 0
+    public var minorMin: UInt32
+    public var minorMax: UInt32
     /// Bit 0: zstd messages are accepted. Bit 1: CRC32C is wanted on frames.
-    public var features: UInt64 = 0
+    public var features: UInt64
     /// Largest value of a frame's length field that the sender accepts, in bytes.
-    public var frameBytesMax: UInt32 = 0
+    public var frameBytesMax: UInt32
     /// Largest message that the sender accepts, in bytes.
-    public var messageBytesMax: UInt32 = 0
+    public var messageBytesMax: UInt32
     /// Bytes of DATA payload that may be unacknowledged on one stream and on the whole connection.
-    public var streamWindowBytes: UInt32 = 0
-    public var connectionWindowBytes: UInt32 = 0
+    public var streamWindowBytes: UInt32
+    public var connectionWindowBytes: UInt32
     /// Streams the sender of this HELLO accepts in flight at once.
-    public var streamsMax: UInt32 = 0
-    public var pingIntervalMinMs: UInt32 = 0
+    public var streamsMax: UInt32
+    public var pingIntervalMinMs: UInt32
     /// "service", "gateway" or "client".
-    public var role: String = ""
-    public var instance: String = ""
-    public var build: String = ""
+    public var role: String
+    public var instance: String
+    public var build: String
     /// Credentials for every stream of the connection that brings none of its own.
-    public var credential: String = ""
+    public var credential: String
 
-    public init() {}
+    public init() { self.init(minorMin: 0) }
 
     public init(
         minorMin: UInt32 = 0,
@@ -72,23 +72,23 @@ public struct WireHello: Sendable, Hashable {
 /// Type 1: opens a stream.
 public struct WireRequest: Sendable, Hashable {
     /// `/package.Service/Method`.
-    public var path: String = ""
+    public var path: String
     /// Time the caller still waits, in microseconds; 0 for no limit.
-    public var timeoutUs: UInt64 = 0
+    public var timeoutUs: UInt64
     /// 16 bytes, 8 bytes; empty when the caller does not trace.
-    public var traceID: [UInt8] = []
-    public var spanID: [UInt8] = []
-    public var traceFlags: UInt32 = 0
-    public var traceState: String = ""
-    public var requestID: String = ""
-    public var correlationID: String = ""
-    public var idempotencyKey: String = ""
+    public var traceID: [UInt8]
+    public var spanID: [UInt8]
+    public var traceFlags: UInt32
+    public var traceState: String
+    public var requestID: String
+    public var correlationID: String
+    public var idempotencyKey: String
     /// 0 for the first try.
-    public var attempt: UInt32 = 0
-    public var credential: String = ""
-    public var metadata: [WirePair] = []
+    public var attempt: UInt32
+    public var credential: String
+    public var metadata: [WirePair]
 
-    public init() {}
+    public init() { self.init(path: "") }
 
     public init(
         path: String = "",
@@ -121,9 +121,9 @@ public struct WireRequest: Sendable, Hashable {
 
 /// Type 2: optional initial metadata of the answering side.
 public struct WireHeaders: Sendable, Hashable {
-    public var metadata: [WirePair] = []
+    public var metadata: [WirePair]
 
-    public init() {}
+    public init() { self.init(metadata: []) }
 
     public init(metadata: [WirePair] = []) {
         self.metadata = metadata
@@ -132,10 +132,10 @@ public struct WireHeaders: Sendable, Hashable {
 
 /// A request field that was refused.
 public struct WireFieldViolation: Sendable, Hashable {
-    public var field: String = ""
-    public var description: String = ""
+    public var field: String
+    public var description: String
 
-    public init() {}
+    public init() { self.init(field: "") }
 
     public init(field: String = "", description: String = "") {
         self.field = field
@@ -146,21 +146,21 @@ public struct WireFieldViolation: Sendable, Hashable {
 /// Type 4: ends a stream.
 public struct WireStatus: Sendable, Hashable {
     /// gRPC's codes, 0 to 16.
-    public var code: UInt32 = 0
-    public var message: String = ""
+    public var code: UInt32
+    public var message: String
     /// Machine-readable cause within the code.
-    public var reason: String = ""
-    public var remedy: String = ""
-    public var fields: [WireFieldViolation] = []
-    public var retryAfterMs: UInt32 = 0
-    public var metadata: [WirePair] = []
+    public var reason: String
+    public var remedy: String
+    public var fields: [WireFieldViolation]
+    public var retryAfterMs: UInt32
+    public var metadata: [WirePair]
     /// Time the server spent on the call and time the call waited before it, in microseconds.
-    public var serverUs: UInt64 = 0
-    public var queueUs: UInt64 = 0
+    public var serverUs: UInt64
+    public var queueUs: UInt64
     /// The server did nothing for the call: repeating it is safe whatever the method. Only on statuses sent before a handler was started.
-    public var refused: Bool = false
+    public var refused: Bool
 
-    public init() {}
+    public init() { self.init(code: 0) }
 
     public init(
         code: UInt32 = 0,
@@ -189,13 +189,13 @@ public struct WireStatus: Sendable, Hashable {
 
 /// Type 9: no new streams. Streams above `last_stream` were not processed and are safe to retry.
 public struct WireGoAway: Sendable, Hashable {
-    public var lastStream: UInt32 = 0
-    public var code: UInt32 = 0
-    public var message: String = ""
-    public var majorMin: UInt32 = 0
-    public var majorMax: UInt32 = 0
+    public var lastStream: UInt32
+    public var code: UInt32
+    public var message: String
+    public var majorMin: UInt32
+    public var majorMax: UInt32
 
-    public init() {}
+    public init() { self.init(lastStream: 0) }
 
     public init(
         lastStream: UInt32 = 0,

@@ -26,13 +26,15 @@ package enum Codec {
         return try body(UnsafeMutableRawPointer(message))
     }
 
-    /// Lets `build` fill a C struct in the thread's arena and appends it, packed, to `buffer`.
+    /// Appends the message that `write` writes to `buffer`.
     @inline(__always)
-    package static func pack(into buffer: inout ByteBuffer, _ build: (PackArena) -> UnsafeMutableRawPointer) {
+    package static func pack(into buffer: inout ByteBuffer, _ write: (inout WireWriter) -> Void) {
         guard let arena = acp_arena_of_thread() else { preconditionFailure("no memory for the first arena block") }
         let mark = acp_arena_save(arena)
         defer { acp_arena_release(arena, mark) }
-        pack(build(PackArena(arena: arena)).assumingMemoryBound(to: ProtobufCMessage.self), arena, into: &buffer)
+        var writer = WireWriter(arena: arena)
+        write(&writer)
+        buffer.writeBytes(writer.written)
     }
 
     /// Appends the packed `message` to `buffer`. Its texts were made with `acp_text_copy` in `arena`, which has less room afterwards.
@@ -76,40 +78,6 @@ package enum Codec {
     }
 }
 
-/// Where generated code puts C structs while a message is packed. Valid only inside `Codec.pack`.
-package struct PackArena {
-    fileprivate let arena: UnsafeMutablePointer<acp_arena>
-
-    /// Uninitialised memory for `count` values.
-    package func allocate<T>(_ type: T.Type, count: Int = 1) -> UnsafeMutablePointer<T> {
-        guard let memory = acp_arena_take(arena, MemoryLayout<T>.stride * count) else {
-            preconditionFailure("out of memory while packing a message")
-        }
-        return memory.bindMemory(to: T.self, capacity: count)
-    }
-
-    /// A NUL-terminated copy. Text is cut at a NUL by design of C strings; decoding refuses such text, so ours never holds one.
-    package func string(_ string: String) -> UnsafeMutablePointer<CChar> {
-        if let copy = string.utf8.withContiguousStorageIfAvailable({ text($0) }) { return copy }
-        var native = string
-        return native.withUTF8 { text($0) }
-    }
-
-    private func text(_ utf8: UnsafeBufferPointer<UInt8>) -> UnsafeMutablePointer<CChar> {
-        guard let copy = acp_text_copy(arena, utf8.baseAddress, utf8.count) else {
-            preconditionFailure("out of memory while packing a message")
-        }
-        return copy
-    }
-
-    package func bytes(_ bytes: [UInt8]) -> ProtobufCBinaryData {
-        guard !bytes.isEmpty else { return ProtobufCBinaryData(len: 0, data: nil) }
-        let copy = allocate(UInt8.self, count: bytes.count)
-        bytes.withUnsafeBufferPointer { copy.update(from: $0.baseAddress!, count: bytes.count) }
-        return ProtobufCBinaryData(len: bytes.count, data: copy)
-    }
-}
-
 /// The text of a C string that `Codec.unpack` has made: its length is known, and that it is UTF-8 need not be checked again.
 package func swiftString(_ pointer: UnsafeMutablePointer<CChar>?) -> String {
     guard let pointer, pointer.pointee != 0 else { return "" }
@@ -126,7 +94,5 @@ package func swiftBytes(_ data: ProtobufCBinaryData) -> [UInt8] {
     return bytes
 }
 
-/// The order of texts in C: by their bytes.
-package func textPrecedes(_ left: UnsafePointer<CChar>, _ right: UnsafePointer<CChar>) -> Bool {
-    acp_text_precedes(left, right)
-}
+/// The order of texts in a map: by their bytes.
+package func textPrecedes(_ left: String, _ right: String) -> Bool { left.utf8.lexicographicallyPrecedes(right.utf8) }

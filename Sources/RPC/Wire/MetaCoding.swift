@@ -22,7 +22,7 @@ struct MetaReader {
     @inline(__always)
     mutating func tag() throws(Malformed) -> UInt64? {
         guard position < end else { return nil }
-        let tag = try varint(bytesMax: Self.shortBytesMax)
+        let tag = try varint(bytesMax: Self.tagBytesMax)
         guard tag >> 3 != 0, tag >> 32 == 0 else { throw Malformed() }
         return tag
     }
@@ -35,8 +35,8 @@ struct MetaReader {
         return first < 0x80 ? UInt64(first) : try longVarint(UInt64(first & 0x7F), bytesMax)
     }
 
-    /// Tags and lengths have 32 bits: padded to more bytes than those take they are refused, as everywhere.
-    private static let shortBytesMax = 5
+    /// Tags have 32 bits: padded to more bytes than those take they are refused, as everywhere.
+    private static let tagBytesMax = 5
 
     private mutating func longVarint(_ low: UInt64, _ bytesMax: Int) throws(Malformed) -> UInt64 {
         var result = low
@@ -54,7 +54,7 @@ struct MetaReader {
     /// The bytes of a length-delimited field; valid as long as what the reader reads.
     @inline(__always)
     mutating func bytes() throws(Malformed) -> UnsafeRawBufferPointer {
-        let count = try varint(bytesMax: Self.shortBytesMax)
+        let count = try varint()
         guard count <= UInt64(end - position) else { throw Malformed() }
         defer { position += Int(count) }
         return UnsafeRawBufferPointer(start: position, count: Int(count))

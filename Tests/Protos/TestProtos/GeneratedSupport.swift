@@ -4,12 +4,10 @@ internal import CProtobufC
 internal import NIOCore
 internal import RPC
 
-/// A message that is converted from and to protobuf-c's struct `C`.
-protocol CConvertible {
+/// A message that is read by way of protobuf-c's struct `C` and writes itself.
+protocol CConvertible: WireWritable {
     associatedtype C
     init(c: UnsafePointer<C>)
-    /// Initialises all of `c`; what it points to lives in `arena`.
-    func fill(_ c: UnsafeMutablePointer<C>, _ arena: PackArena)
 }
 
 extension CConvertible {
@@ -21,7 +19,7 @@ extension CConvertible {
     }
 
     func pack(into buffer: inout ByteBuffer) {
-        Codec.pack(into: &buffer) { UnsafeMutableRawPointer($0.message(self)) }
+        Codec.pack(into: &buffer) { write(to: &$0) }
     }
 }
 
@@ -60,57 +58,4 @@ func swiftMap<C, K: Hashable, V>(
         map[key] = value
     }
     return map
-}
-
-extension PackArena {
-    func message<M: CConvertible>(_ message: M) -> UnsafeMutablePointer<M.C> {
-        let c = allocate(M.C.self)
-        message.fill(c, self)
-        return c
-    }
-
-    func messages<M: CConvertible>(_ messages: [M]) -> UnsafeMutablePointer<UnsafeMutablePointer<M.C>?>? {
-        guard !messages.isEmpty else { return nil }
-        let base = allocate(UnsafeMutablePointer<M.C>?.self, count: messages.count)
-        // Without a copy of each: that would retain and release all that is in it.
-        messages.withUnsafeBufferPointer { messages in
-            guard let first = messages.baseAddress else { return }
-            for index in 0..<messages.count {
-                let c = allocate(M.C.self)
-                first[index].fill(c, self)
-                (base + index).initialize(to: c)
-            }
-        }
-        return base
-    }
-
-    func array<T, C>(_ values: [T], _ value: (T) -> C) -> UnsafeMutablePointer<C>? {
-        guard !values.isEmpty else { return nil }
-        let base = allocate(C.self, count: values.count)
-        values.withUnsafeBufferPointer { values in
-            for index in values.indices { (base + index).initialize(to: value(values[index])) }
-        }
-        return base
-    }
-
-    /// Pairs in the order of their keys, so that equal messages have equal bytes.
-    func map<C, K: Hashable, V>(
-        _ map: [K: V], by precedes: (UnsafeMutablePointer<C>, UnsafeMutablePointer<C>) -> Bool,
-        _ fill: (UnsafeMutablePointer<C>, K, V) -> Void
-    ) -> UnsafeMutablePointer<UnsafeMutablePointer<C>?>? {
-        guard !map.isEmpty else { return nil }
-        let base = allocate(UnsafeMutablePointer<C>.self, count: map.count)
-        var count = 0
-        for (key, value) in map {
-            let entry = allocate(C.self)
-            fill(entry, key, value)
-            (base + count).initialize(to: entry)
-            count += 1
-        }
-        if count > 1 {
-            var entries = UnsafeMutableBufferPointer(start: base, count: count)
-            entries.sort(by: precedes)
-        }
-        return UnsafeMutableRawPointer(base).assumingMemoryBound(to: UnsafeMutablePointer<C>?.self)
-    }
 }

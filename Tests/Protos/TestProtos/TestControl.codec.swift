@@ -27,22 +27,18 @@ extension TestControlRequest: WireMessage, CConvertible {
         self.misbehaviour = TestControlMisbehaviour(rawValue: Int32(truncatingIfNeeded: c.pointee.misbehaviour.rawValue))
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Test__V1__ControlRequest>, _ arena: PackArena) {
-        acp__test__v1__control_request__init(c)
-        if !self.name.isEmpty { c.pointee.name = arena.string(self.name) }
-        if !self.payload.isEmpty { c.pointee.payload = arena.bytes(self.payload) }
-        c.pointee.echo = self.echo ? 1 : 0
-        c.pointee.n_replies = self.replies.count
-        c.pointee.replies = arena.messages(self.replies)
-        c.pointee.n_initial_metadata = self.initialMetadata.count
-        c.pointee.initial_metadata = arena.messages(self.initialMetadata)
-        c.pointee.n_trailing_metadata = self.trailingMetadata.count
-        c.pointee.trailing_metadata = arena.messages(self.trailingMetadata)
-        c.pointee.echo_metadata = self.echoMetadata ? 1 : 0
-        if let value = self.status { c.pointee.status = arena.message(value) }
-        c.pointee.reading = Acp__Test__V1__ControlReading(rawValue: .init(truncatingIfNeeded: self.reading.rawValue))
-        c.pointee.ending = Acp__Test__V1__ControlEnding(rawValue: .init(truncatingIfNeeded: self.ending.rawValue))
-        c.pointee.misbehaviour = Acp__Test__V1__ControlMisbehaviour(rawValue: .init(truncatingIfNeeded: self.misbehaviour.rawValue))
+    package func write(to writer: inout WireWriter) {
+        writer.varint(11, UInt64(bitPattern: Int64(self.misbehaviour.rawValue)))
+        writer.varint(10, UInt64(bitPattern: Int64(self.ending.rawValue)))
+        writer.varint(9, UInt64(bitPattern: Int64(self.reading.rawValue)))
+        if let value = self.status { writer.message(8, value) }
+        writer.varint(7, self.echoMetadata ? 1 : 0)
+        writer.messages(6, self.trailingMetadata)
+        writer.messages(5, self.initialMetadata)
+        writer.messages(4, self.replies)
+        writer.varint(3, self.echo ? 1 : 0)
+        writer.bytes(2, self.payload)
+        writer.string(1, self.name)
     }
 }
 
@@ -63,13 +59,12 @@ extension TestControlReplies: WireMessage, CConvertible {
         self.signal = swiftString(c.pointee.signal)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Test__V1__ControlReplies>, _ arena: PackArena) {
-        acp__test__v1__control_replies__init(c)
-        c.pointee.count = self.count
-        c.pointee.size_bytes = self.sizeBytes
-        c.pointee.is_random = self.isRandom ? 1 : 0
-        c.pointee.interval_ms = self.intervalMs
-        if !self.signal.isEmpty { c.pointee.signal = arena.string(self.signal) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(5, self.signal)
+        writer.varint(4, UInt64(self.intervalMs))
+        writer.varint(3, self.isRandom ? 1 : 0)
+        writer.varint(2, UInt64(self.sizeBytes))
+        writer.varint(1, UInt64(self.count))
     }
 }
 
@@ -87,10 +82,9 @@ extension TestControlPair: WireMessage, CConvertible {
         self.value = swiftBytes(c.pointee.value)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Test__V1__ControlPair>, _ arena: PackArena) {
-        acp__test__v1__control_pair__init(c)
-        if !self.key.isEmpty { c.pointee.key = arena.string(self.key) }
-        if !self.value.isEmpty { c.pointee.value = arena.bytes(self.value) }
+    package func write(to writer: inout WireWriter) {
+        writer.bytes(2, self.value)
+        writer.string(1, self.key)
     }
 }
 
@@ -112,15 +106,13 @@ extension TestControlStatus: WireMessage, CConvertible {
         self.retryAfterMs = c.pointee.retry_after_ms
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Test__V1__ControlStatus>, _ arena: PackArena) {
-        acp__test__v1__control_status__init(c)
-        c.pointee.code = self.code
-        if !self.message.isEmpty { c.pointee.message = arena.string(self.message) }
-        if !self.reason.isEmpty { c.pointee.reason = arena.string(self.reason) }
-        if !self.remedy.isEmpty { c.pointee.remedy = arena.string(self.remedy) }
-        c.pointee.n_fields = self.fields.count
-        c.pointee.fields = arena.messages(self.fields)
-        c.pointee.retry_after_ms = self.retryAfterMs
+    package func write(to writer: inout WireWriter) {
+        writer.varint(6, UInt64(self.retryAfterMs))
+        writer.messages(5, self.fields)
+        writer.string(4, self.remedy)
+        writer.string(3, self.reason)
+        writer.string(2, self.message)
+        writer.varint(1, UInt64(self.code))
     }
 }
 
@@ -138,10 +130,9 @@ extension TestControlField: WireMessage, CConvertible {
         self.description = swiftString(c.pointee.description)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Test__V1__ControlField>, _ arena: PackArena) {
-        acp__test__v1__control_field__init(c)
-        if !self.field.isEmpty { c.pointee.field = arena.string(self.field) }
-        if !self.description.isEmpty { c.pointee.description = arena.string(self.description) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(2, self.description)
+        writer.string(1, self.field)
     }
 }
 
@@ -160,11 +151,10 @@ extension TestControlReply: WireMessage, CConvertible {
         self.seen = swiftMessage(c.pointee.seen)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Test__V1__ControlReply>, _ arena: PackArena) {
-        acp__test__v1__control_reply__init(c)
-        if !self.payload.isEmpty { c.pointee.payload = arena.bytes(self.payload) }
-        c.pointee.sequence = self.sequence
-        if let value = self.seen { c.pointee.seen = arena.message(value) }
+    package func write(to writer: inout WireWriter) {
+        if let value = self.seen { writer.message(3, value) }
+        writer.varint(2, self.sequence)
+        writer.bytes(1, self.payload)
     }
 }
 
@@ -190,19 +180,17 @@ extension TestControlSeen: WireMessage, CConvertible {
         self.remainingUs = c.pointee.remaining_us
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Test__V1__ControlSeen>, _ arena: PackArena) {
-        acp__test__v1__control_seen__init(c)
-        c.pointee.messages = self.messages
-        c.pointee.payload_bytes = self.payloadBytes
-        c.pointee.n_metadata = self.metadata.count
-        c.pointee.metadata = arena.messages(self.metadata)
-        if !self.requestID.isEmpty { c.pointee.request_id = arena.string(self.requestID) }
-        if !self.correlationID.isEmpty { c.pointee.correlation_id = arena.string(self.correlationID) }
-        if !self.traceID.isEmpty { c.pointee.trace_id = arena.string(self.traceID) }
-        if !self.idempotencyKey.isEmpty { c.pointee.idempotency_key = arena.string(self.idempotencyKey) }
-        c.pointee.attempt = self.attempt
-        if !self.principal.isEmpty { c.pointee.principal = arena.string(self.principal) }
-        c.pointee.remaining_us = self.remainingUs
+    package func write(to writer: inout WireWriter) {
+        writer.varint(10, self.remainingUs)
+        writer.string(9, self.principal)
+        writer.varint(8, UInt64(self.attempt))
+        writer.string(7, self.idempotencyKey)
+        writer.string(6, self.traceID)
+        writer.string(5, self.correlationID)
+        writer.string(4, self.requestID)
+        writer.messages(3, self.metadata)
+        writer.varint(2, self.payloadBytes)
+        writer.varint(1, self.messages)
     }
 }
 
@@ -219,9 +207,8 @@ extension TestControlName: WireMessage, CConvertible {
         self.name = swiftString(c.pointee.name)
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Test__V1__ControlName>, _ arena: PackArena) {
-        acp__test__v1__control_name__init(c)
-        if !self.name.isEmpty { c.pointee.name = arena.string(self.name) }
+    package func write(to writer: inout WireWriter) {
+        writer.string(1, self.name)
     }
 }
 
@@ -243,14 +230,13 @@ extension TestControlWait: WireMessage, CConvertible {
         self.hasEnded = c.pointee.has_ended != 0
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Test__V1__ControlWait>, _ arena: PackArena) {
-        acp__test__v1__control_wait__init(c)
-        if !self.name.isEmpty { c.pointee.name = arena.string(self.name) }
-        c.pointee.messages_read_min = self.messagesReadMin
-        c.pointee.replies_written_min = self.repliesWrittenMin
-        c.pointee.has_started = self.hasStarted ? 1 : 0
-        c.pointee.was_cancelled = self.wasCancelled ? 1 : 0
-        c.pointee.has_ended = self.hasEnded ? 1 : 0
+    package func write(to writer: inout WireWriter) {
+        writer.varint(6, self.hasEnded ? 1 : 0)
+        writer.varint(5, self.wasCancelled ? 1 : 0)
+        writer.varint(4, self.hasStarted ? 1 : 0)
+        writer.varint(3, self.repliesWrittenMin)
+        writer.varint(2, self.messagesReadMin)
+        writer.string(1, self.name)
     }
 }
 
@@ -271,12 +257,11 @@ extension TestControlProgress: WireMessage, CConvertible {
         self.hasEnded = c.pointee.has_ended != 0
     }
 
-    func fill(_ c: UnsafeMutablePointer<Acp__Test__V1__ControlProgress>, _ arena: PackArena) {
-        acp__test__v1__control_progress__init(c)
-        c.pointee.messages_read = self.messagesRead
-        c.pointee.replies_written = self.repliesWritten
-        c.pointee.has_started = self.hasStarted ? 1 : 0
-        c.pointee.was_cancelled = self.wasCancelled ? 1 : 0
-        c.pointee.has_ended = self.hasEnded ? 1 : 0
+    package func write(to writer: inout WireWriter) {
+        writer.varint(5, self.hasEnded ? 1 : 0)
+        writer.varint(4, self.wasCancelled ? 1 : 0)
+        writer.varint(3, self.hasStarted ? 1 : 0)
+        writer.varint(2, self.repliesWritten)
+        writer.varint(1, self.messagesRead)
     }
 }

@@ -282,24 +282,24 @@ public enum TestControlMisbehaviour: RawRepresentable, Sendable, Hashable {
 
 public struct TestControlRequest: Sendable, Hashable {
     /// Names the call for Signal and WaitFor; empty when nobody asks about it.
-    public var name: String = ""
-    public var payload: [UInt8] = []
+    public var name: String
+    public var payload: [UInt8]
     /// Answer with `payload`, before `replies`.
-    public var echo: Bool = false
+    public var echo: Bool
     /// Messages to answer with, in order. A call with exactly one answer takes the first.
-    public var replies: [TestControlReplies] = []
-    public var initialMetadata: [TestControlPair] = []
-    public var trailingMetadata: [TestControlPair] = []
+    public var replies: [TestControlReplies]
+    public var initialMetadata: [TestControlPair]
+    public var trailingMetadata: [TestControlPair]
     /// Send the caller's metadata back, as initial and as trailing metadata.
-    public var echoMetadata: Bool = false
+    public var echoMetadata: Bool
     /// How the call ends; absent: OK.
-    public var status: TestControlStatus? = nil
-    public var reading: TestControlReading = .default
-    public var ending: TestControlEnding = .default
+    public var status: TestControlStatus?
+    public var reading: TestControlReading
+    public var ending: TestControlEnding
     /// Only a scripted server can do these; an honest one refuses the call.
-    public var misbehaviour: TestControlMisbehaviour = .default
+    public var misbehaviour: TestControlMisbehaviour
 
-    public init() {}
+    public init() { self.init(name: "") }
 
     public init(
         name: String = "",

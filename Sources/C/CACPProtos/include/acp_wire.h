@@ -55,6 +55,9 @@ static inline void *acp_arena_take(acp_arena *arena, size_t bytes) {
     return taken;
 }
 
+// What the current block still has, with its padding.
+static inline size_t acp_arena_room(const acp_arena *arena) { return (size_t)(arena->end - arena->free); }
+
 // MARK: Text
 
 // Text of messages has its length in the eight bytes before it, the top bit set when all of it is ASCII; a NUL follows it. Only the
@@ -70,8 +73,6 @@ static inline uint64_t acp_text_head(const char *text) {
 static inline size_t acp_text_count(const char *text) {
     return text == NULL || *text == 0 ? 0 : (size_t)(acp_text_head(text) & ~ACP_TEXT_ASCII);
 }
-
-static inline bool acp_text_precedes(const char *left, const char *right) { return strcmp(left, right) < 0; }
 
 static inline bool acp_text_is_ascii(const char *text) { return *text == 0 || (acp_text_head(text) & ACP_TEXT_ASCII) != 0; }
 
