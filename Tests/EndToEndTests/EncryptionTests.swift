@@ -22,7 +22,9 @@ struct EncryptionTests {
                     answer.status == 0 && answer.output.contains("seven years"), "\(answer.output) \(answer.errors)")
                 #expect(try await system.acp("config", "validate").status == 0)
 
-                let page = try await curl(system, certificates, ["--cert", "client.pem", "--key", "client.key"])
+                let page = try await curl(
+                    system, certificates,
+                    ["--cert", "\(certificates)/client.pem", "--key", "\(certificates)/client.key"])
                 #expect(page.status == 0 && page.output.hasPrefix("HTTP/1.1 200"), "\(page.output) \(page.errors)")
                 #expect(try await curl(system, certificates, []).status != 0)
             }
@@ -78,7 +80,8 @@ struct EncryptionTests {
     private func curl(_ system: LiveSystem, _ certificates: String, _ arguments: [String]) async throws -> Ended {
         let address = "https://127.0.0.1:\(system.ports.gateway)/healthz"
         return try await Child(
-            "/usr/bin/curl", ["-sSi", "--max-time", "20", "--cacert", "ca.pem"] + arguments + [address],
+            "/usr/bin/curl",
+            ["-sSi", "--max-time", "20", "--cacert", "\(certificates)/ca.pem"] + arguments + [address],
             environment: ["PATH": "/usr/bin:/bin"], directory: certificates
         ).wait(seconds: 30)
     }
