@@ -28,6 +28,8 @@ public final class HTTPGateway: Sendable {
         public var uploadBytesMax = Limits.uploadBytesMax
         /// Bytes of a whole multipart body.
         public var batchBytesMax = 1 << 30
+        /// Files of one upload form.
+        public var batchFilesMax = Limits.batchFilesMax
         /// Seconds a unary call may take when the request does not say.
         public var callSecondsMax = 60.0
         /// Seconds in which a slow sender or reader is dropped.

@@ -10,14 +10,11 @@ struct DownCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "down", abstract: "Stop the system that runs on the data directory.",
         discussion: """
-            Work in flight is finished or given back within 10 s. Exit status 0 also when nothing runs.
+            Work in flight is finished or given back within `drain.seconds` (10 s). Exit status 0 also when nothing runs.
 
             Example:
               acp down
             """)
-
-    /// How long the running system may take, in seconds: its own limit and a moment.
-    private static let stopSecondsMax = 11
 
     @OptionGroup var options: GlobalOptions
 
@@ -48,7 +45,9 @@ struct DownCommand: AsyncParsableCommand {
                 remedy: "Run `acp down` as the user who started it.")
         }
         let start = MonotonicTime.now()
-        while start.duration(to: .now()) < .seconds(Self.stopSecondsMax) {
+        // The running system's own limit and a moment.
+        let secondsMax = configuration[.drainSeconds] + 1
+        while start.duration(to: .now()) < .seconds(secondsMax) {
             var watched = process
             if acp_wait_readable(&watched, 1, 0) != 0 {
                 console.note("Stopped.")
@@ -58,7 +57,7 @@ struct DownCommand: AsyncParsableCommand {
         }
         throw Failure(
             .failedPrecondition, reason: "STILL_RUNNING",
-            "The process \(pid) was told to stop and still runs after \(Self.stopSecondsMax) s.",
+            "The process \(pid) was told to stop and still runs after \(secondsMax) s.",
             remedy:
                 "Look into \(directory)/logs/acp.jsonl; end it with `kill -9 \(pid)` if it must go: nothing acknowledged is lost."
         )

@@ -65,15 +65,13 @@ struct ReadyMessage {
     private var lines: [(name: String, value: String)] = []
 
     init(_ system: ServerSystem) {
-        let addresses = system.addresses
-        func add(_ name: String, _ scheme: String, _ service: ServiceName) {
-            guard let address = addresses[service], let host = service.address?.host else { return }
-            let isEncrypted = system.configuration.encryptsByDefault(host: system.configuration[host])
-            lines.append((name, "\(scheme)\(isEncrypted ? "s" : "")://\(address)"))
+        func add(_ name: String, _ service: ServiceName) {
+            if let url = Self.url(of: service, system) { lines.append((name, url)) }
         }
-        add("url", "http", .gateway)
-        add("ingest", "acp", .ingest)
-        add("agents", "acp", .agents)
+        add("url", .gateway)
+        add("ingest", .ingest)
+        add("agents", .agents)
+        add("worker", .worker)
         lines.append(("data", system.configuration[.dataDirectory]))
         if let key = system.adminKey { lines.append(("api key", key.text)) }
     }
@@ -91,14 +89,21 @@ struct ReadyMessage {
         }
     }
 
+    /// How a service that listens is reached.
+    private static func url(of service: ServiceName, _ system: ServerSystem) -> String? {
+        guard let address = system.addresses[service] else { return nil }
+        let scheme = service == .gateway || service == .worker ? "http" : "acp"
+        let isEncrypted = system.configuration.encryptsByDefault(host: system.configuration[service.address.host])
+        return "\(scheme)\(isEncrypted ? "s" : "")://\(address)"
+    }
+
     /// How other commands find services whose ports only this command line knows; nil when they find them anyway.
     static func hint(_ system: ServerSystem) -> String? {
         let commands = [ServiceName.ingest, .agents, .gateway].compactMap { name -> String? in
-            guard let port = name.address?.port.entry.name, let address = system.addresses[name],
-                case .flag? = try? system.configuration.setting(port).origin
+            guard let url = url(of: name, system),
+                case .flag? = try? system.configuration.setting(name.address.port.entry.name).origin
             else { return nil }
-            let scheme = name == .gateway ? "http" : "acp"
-            return "acp config set-service \(name.rawValue) --url \(scheme)://\(address)"
+            return "acp config set-service \(name.rawValue) --url \(url)"
         }
         guard !commands.isEmpty else { return nil }
         return "Other commands look at the usual ports. To point them here:\n  " + commands.joined(separator: "\n  ")

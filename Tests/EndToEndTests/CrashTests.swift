@@ -6,9 +6,11 @@ import Testing
 @Suite(.serialized, .enabled(if: Programs.missing == nil, "\(Programs.missing ?? "")"), .timeLimit(.minutes(5)))
 struct CrashTests {
     private static let rounds = 20
-    private static let filesPerRound = 40
-    /// An upload of one round and its processing take about this long in a debug build: later kills would find nothing to do.
-    private static let momentMsMax = 450
+    private static let filesPerRound = 60
+    /// A kill comes when so many files of its round are taken in: early enough that it finds work to do on any machine.
+    private static let momentFilesMax = 40
+    /// Of the rounds that can cut an upload off, so many must do so, or the test has shown nothing.
+    private static let cutRoundsMin = 3
 
     private enum Victim: String, CaseIterable {
         case acp, postgres, extractor, redis
@@ -21,18 +23,26 @@ struct CrashTests {
         var generator = SeededGenerator(seed: seed)
         try await withSystem { system in
             try await system.start()
+            var acknowledged = 0
+            var cut = 0
             for round in 0..<Self.rounds {
                 // The program itself in half of the rounds, its helpers in the others.
                 let victim: Victim = round % 2 == 0 ? .acp : Victim.allCases[1 + round / 2 % 3]
-                let moment = Int.random(in: 0...Self.momentMsMax, using: &generator)
-                print("round \(round): kill \(victim) after \(moment) ms")
-                try await Self.run(round, victim, moment, system)
+                let moment = Int.random(in: 0...Self.momentFilesMax, using: &generator)
+                print("round \(round): kill \(victim) after \(moment) files")
+                let count = try await Self.run(round, victim, moment, system)
+                acknowledged += count
+                if 0 < count, count < Self.filesPerRound { cut += 1 }
             }
+            #expect(acknowledged > Self.rounds * Self.filesPerRound / 2)
+            #expect(cut >= Self.cutRoundsMin, "kills came before or after the uploads")
             try await Self.expectNoDuplicates(system)
         }
     }
 
-    private static func run(_ round: Int, _ victim: Victim, _ moment: Int, _ system: LiveSystem) async throws {
+    /// Uploads the files of a round, kills `victim` when `moment` of them are taken in, and looks for what was acknowledged; returns
+    /// how many that were.
+    private static func run(_ round: Int, _ victim: Victim, _ moment: Int, _ system: LiveSystem) async throws -> Int {
         // A word of letters of its own, so that a search finds exactly this round's files.
         let word = "kill" + String(repeating: "qx", count: round / 10 + 1) + String(Array("abcdefghij")[round % 10])
         for index in 0..<filesPerRound {
@@ -40,10 +50,11 @@ struct CrashTests {
                 "round-\(round)/file-\(index).md",
                 "# File \(index)\n\nThe \(word) text number \(index) of this round.\n")
         }
+        let before = try await takenIn(system)
         let upload = try system.start([
             "ingest", "upload", "\(system.directory)/round-\(round)", "--no-wait", "-o", "json",
         ])
-        try await Task.sleep(for: .milliseconds(moment))
+        while !upload.hasEnded, try await takenIn(system) < before + moment {}
         try await kill(victim, system)
         let ended = try await upload.wait(seconds: 60)
         // Whatever has an id here was acknowledged.
@@ -64,6 +75,14 @@ struct CrashTests {
         if victim == .extractor || victim == .redis {
             #expect(acknowledged.count == filesPerRound, "round \(round): \(ended.errors)")
         }
+        return acknowledged.count
+    }
+
+    /// Documents that the running process has acknowledged so far.
+    private static func takenIn(_ system: LiveSystem) async throws -> Int {
+        let metrics = try await system.curl("/metrics", port: system.ports.ingest).body
+        let count = metrics.firstMatch(of: #/acp_requests_total\{[^}]*UploadDocument",code="OK"\} (\d+)/#)
+        return count.flatMap { Int($0.1) } ?? 0
     }
 
     private static func kill(_ victim: Victim, _ system: LiveSystem) async throws {

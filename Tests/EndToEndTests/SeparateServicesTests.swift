@@ -35,13 +35,26 @@ struct SeparateServicesTests {
 
             let status = try await system.acp("status")
             #expect(status.status == 0 && status.output.contains("everything is searchable"), "\(status.output)")
-            for port in [system.ports.ingest, system.ports.agents, system.ports.gateway] {
+            #expect(try await system.curl("/v1/documents/none", "-H", system.bearer).status == 400)
+            let ports = [system.ports.ingest, system.ports.agents, system.ports.gateway, system.ports.worker]
+            var samples: [Substring] = []
+            for port in ports {
                 let metrics = try await system.curl("/metrics", port: port).body
                 for name in Self.metrics {
                     #expect(metrics.contains("# TYPE acp_\(name) "), "\(name) of port \(port)")
                 }
+                samples += metrics.split(separator: "\n").filter { !$0.hasPrefix("#") && !$0.hasSuffix(" 0") }
                 #expect(try await system.curl("/version", port: port).body.contains("version"))
+                _ = try await system.readiness(200, port: port)
             }
+            // Vectors come with embeddings; nothing is queued any more.
+            for name in Self.metrics where name != "vector_operations_total" && name != "queue_size" {
+                #expect(samples.contains { $0.hasPrefix("acp_\(name)") }, "nothing was counted as \(name)")
+            }
+            for sample in [
+                #"acp_ingestion_total{outcome="published""#, #"acp_processing_time_seconds_count{stage="answering"}"#,
+                #"acp_active_connections{service="ingest",protocol="acp"}"#,
+            ] { #expect(samples.contains { $0.hasPrefix(sample) }, "\(sample) in \(samples)") }
             for service in system.services {
                 service.signal(SIGTERM)
                 let ended = try await service.wait(seconds: 10)

@@ -36,11 +36,13 @@ struct StartTests {
     @Test func upMovesItsPortsAndUsesServersElsewhere() async throws {
         try await withServices { system in
             // The commands know the moved ports, the process the ones before.
-            let offset = min(system.ports.ingest, system.ports.agents, system.ports.gateway) - 1
+            let ports = system.ports
+            let offset = min(ports.ingest, ports.agents, ports.gateway, ports.worker) - 1
             let before = [
                 "ACP_INGEST_PORT": "\(system.ports.ingest - offset)",
                 "ACP_AGENTS_PORT": "\(system.ports.agents - offset)",
                 "ACP_GATEWAY_PORT": "\(system.ports.gateway - offset)",
+                "ACP_WORKER_PORT": "\(system.ports.worker - offset)",
             ]
             try await system.start("--port-offset", "\(offset)", environment: before)
             let server = try #require(system.server)

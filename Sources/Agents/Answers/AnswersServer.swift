@@ -216,7 +216,7 @@ private final class Admission: Sendable {
 private enum AnswerMetrics {
     private static let dropped = Counter(label: "acp_answer_citations_dropped_total")
     private static let refused = Counter(label: "acp_answer_passages_refused_total")
-    private static let duration = Timer(label: "acp_processing_time_seconds", dimensions: [("operation", "answer")])
+    private static let duration = Timer(label: "acp_processing_time_seconds", dimensions: [("stage", "answering")])
     private static let outcomes = Dictionary(
         uniqueKeysWithValues: AnswerOutcome.knownCases.map {
             ($0, Counter(label: "acp_answers_total", dimensions: [("outcome", $0.protoName)]))

@@ -17,19 +17,21 @@ final class UploadBatch {
     private let options: CallOptions
     private let reader: MultipartReader
     private let fileBytesMax: Int
+    private let filesMax: Int
     private var outcomes: [Outcome] = []
     /// Fields in force, and before which file each was given: a later field of the same name replaces it.
     private var fields: [(parameter: MessageBindings.Parameter, isJSON: Bool, files: Int)]
 
     init(
         _ upload: UploadMethod, _ client: RPCClient, _ options: CallOptions, _ reader: MultipartReader,
-        _ query: [MessageBindings.Parameter], fileBytesMax: Int
+        _ query: [MessageBindings.Parameter], fileBytesMax: Int, filesMax: Int
     ) {
         self.upload = upload
         self.client = client
         self.options = options
         self.reader = reader
         self.fileBytesMax = fileBytesMax
+        self.filesMax = filesMax
         fields = query.map { ($0, false, 0) }
     }
 
@@ -41,10 +43,10 @@ final class UploadBatch {
                 try await readField(part)
                 continue
             }
-            guard outcomes.count < Limits.batchFilesMax else {
+            guard outcomes.count < filesMax else {
                 throw HTTPRefusal(
                     status: 413, code: .resourceExhausted, reason: Failure.tooLarge,
-                    "The form holds more than \(Limits.batchFilesMax) files; those before were stored.", closes: true)
+                    "The form holds more than \(filesMax) files; those before were stored.", closes: true)
             }
             try await readFile(part)
         }

@@ -28,7 +28,7 @@ struct UploadMethod: Sendable {
         return .streamed(bytesMax: configuration.batchBytesMax) { exchange in
             let batch = UploadBatch(
                 self, client, options, MultipartReader(exchange.body, boundary: boundary), query,
-                fileBytesMax: configuration.uploadBytesMax)
+                fileBytesMax: configuration.uploadBytesMax, filesMax: configuration.batchFilesMax)
             exchange.answer(try await batch.run(exchange.identity))
         }
     }

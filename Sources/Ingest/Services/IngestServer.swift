@@ -94,10 +94,11 @@ struct IngestServer: IngestService {
             }
             states = [state]
         }
-        // One more than a page tells whether there is another; the queue's own limit is a page's.
-        let found = try await queue.list(after: after, limit: limit, states: states).map(\.id)
-        let jobs = try await store.database.run { try JobView.load(found, on: $0) }.sorted { $0.id > $1.id }
-        return ListJobsResponse(jobs: jobs, nextPageToken: found.count == limit ? found.last?.description ?? "" : "")
+        // One more than a page tells whether there is another.
+        let found = try await queue.list(after: after, limit: limit + 1, states: states).map(\.id)
+        let page = Array(found.prefix(limit))
+        let jobs = try await store.database.run { try JobView.load(page, on: $0) }.sorted { $0.id > $1.id }
+        return ListJobsResponse(jobs: jobs, nextPageToken: found.count > limit ? page.last?.description ?? "" : "")
     }
 
     func getStatus(_ request: GetStatusRequest, _ context: ServerContext) async throws -> GetStatusResponse {

@@ -13,6 +13,7 @@ public enum ConfigTable {
         ConfigKey.ingestHost.entry, ConfigKey.ingestPort.entry, ConfigKey.ingestURL.entry,
         ConfigKey.ingestUploadBytesMax.entry, ConfigKey.ingestFreeBytesMin.entry, ConfigKey.ingestBatchFilesMax.entry,
         ConfigKey.ingestWorkers.entry, ConfigKey.ingestExtractorPath.entry,
+        ConfigKey.workerHost.entry, ConfigKey.workerPort.entry,
         ConfigKey.agentsHost.entry, ConfigKey.agentsPort.entry, ConfigKey.agentsURL.entry,
         ConfigKey.gatewayHost.entry, ConfigKey.gatewayPort.entry, ConfigKey.gatewayURL.entry,
         ConfigKey.gatewayHeadersProfile.entry, ConfigKey.gatewayBodyBytesMax.entry,
@@ -79,6 +80,11 @@ extension ConfigKey where Value == String {
         .string(
             "ingest.url", .url(schemes: serviceSchemes), serviceURL("ingest", scheme: "acp"),
             "Where other services and the command line reach ingest.")
+    }
+    public static var workerHost: Self {
+        .string(
+            "worker.host", .string, .text("127.0.0.1"),
+            "Address of `acp serve worker` for health and metrics; nobody calls it for anything else.")
     }
     public static var agentsHost: Self {
         .string("agents.host", .string, .text("127.0.0.1"), "Address the agents service listens on.")
@@ -171,6 +177,12 @@ extension ConfigKey where Value == Int {
     }
     public static var ingestWorkers: Self {
         .integer("ingest.workers", 1...64, 2, "Documents that one process works on at the same time.")
+    }
+    public static var workerPort: Self {
+        .integer(
+            "worker.port", portRange, 8002,
+            "Port of `acp serve worker`; 0 takes any free port. In `acp up` the worker is seen at the ingest service's port."
+        )
     }
     public static var agentsPort: Self {
         .integer("agents.port", portRange, 8001, "Port of the agents service; 0 takes any free port.")

@@ -86,7 +86,8 @@ public final class JobQueue: Sendable {
         try await database.run { try Self.load(ids, on: $0) }
     }
 
-    /// A page of jobs, newest first, starting after (older than) `after`; nil for the newest. `states` empty means all.
+    /// A page of jobs, newest first, starting after (older than) `after`; nil for the newest. `states` empty means all. At most
+    /// `batchMax` and one more, which tells whether there is another page.
     public func list(after: UUIDv7? = nil, limit: Int, states: Set<JobState> = []) async throws -> [Job] {
         let states = states.isEmpty ? JobState.allCases : states.sorted { $0.rawValue < $1.rawValue }
         let jobs = try await database.transaction(.readOnlySnapshot) { connection in
@@ -95,7 +96,7 @@ public final class JobQueue: Sendable {
                 SELECT id FROM jobs WHERE ($1::uuid IS NULL OR id < $1) AND state = ANY($2)
                 ORDER BY id DESC LIMIT $3
                 """,
-                [.uuid(after), .textArray(states.map(\.rawValue)), .int(max(0, min(limit, Self.batchMax)))]
+                [.uuid(after), .textArray(states.map(\.rawValue)), .int(max(0, min(limit, Self.batchMax + 1)))]
             ).map { try $0.uuid(0) }
             return try Self.load(ids, on: connection)
         }

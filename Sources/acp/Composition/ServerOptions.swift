@@ -27,6 +27,9 @@ struct ServerOptions: ParsableArguments {
     @Option(name: .customLong("gateway-port"), help: "Port of the gateway; 8080 otherwise.")
     var gatewayPort: Int?
 
+    @Option(name: .customLong("worker-port"), help: "Port of `serve worker` for health and metrics; 8002 otherwise.")
+    var workerPort: Int?
+
     @Option(name: .customLong("port-offset"), help: "Added to every port that is not given here.")
     var portOffset = 0
 
@@ -46,16 +49,18 @@ struct ServerOptions: ParsableArguments {
         flags["ingest.extractor-path"] = extractor.map(absolutePath)
         flags["log.level"] = logLevel
         if let host {
-            for service in ["ingest", "agents", "gateway"] { flags["\(service).host"] = host }
+            for service in ["ingest", "agents", "gateway", "worker"] { flags["\(service).host"] = host }
         }
         flags["ingest.port"] = ingestPort.map(String.init)
         flags["agents.port"] = agentsPort.map(String.init)
         flags["gateway.port"] = gatewayPort.map(String.init)
+        flags["worker.port"] = workerPort.map(String.init)
         let configuration = try options.loadConfiguration(extra: flags)
         guard portOffset != 0 else { return configuration }
         // Port 0 means any free port, with an offset too.
         for (name, key) in [
             ("ingest.port", ConfigKey.ingestPort), ("agents.port", .agentsPort), ("gateway.port", .gatewayPort),
+            ("worker.port", .workerPort),
         ] where flags[name] == nil && configuration[key] != 0 {
             flags[name] = String(configuration[key] + portOffset)
         }

@@ -52,21 +52,32 @@ extension ServerSystem {
 
     func ingestPort() throws -> ServicePort {
         let ingest = made { $0.ingest }
-        let keys = made { $0.keys }
         let health = HealthRegistry(service: "ingest")
         registerStorage(health)
-        for name in ["index", "extractor"] {
-            health.register(
-                HealthCheck(name, timeout: .seconds(3)) {
-                    for dependency in await ingest.health() where dependency.name == name && !dependency.healthy {
-                        throw Failure(.unavailable, dependency.detail)
-                    }
-                })
-        }
+        for name in ["index", "extractor"] { health.register(Self.check(name, of: ingest)) }
         var router = ServiceRouter()
         ingest.register(in: &router)
         return try ServicePort(
-            .ingest, runtime: runtime, router: router, health: health, keys: keys, configuration: configuration)
+            .ingest, runtime: runtime, router: router, health: health, keys: made { $0.keys },
+            configuration: configuration)
+    }
+
+    /// Health and metrics of a worker that is a process of its own.
+    func workerPort() throws -> ServicePort {
+        let health = HealthRegistry(service: "worker")
+        registerStorage(health)
+        health.register(Self.check("extractor", of: made { $0.ingest }))
+        return try ServicePort(
+            .worker, runtime: runtime, router: ServiceRouter(), health: health, keys: made { $0.keys },
+            configuration: configuration)
+    }
+
+    private static func check(_ name: String, of ingest: IngestSystem) -> HealthCheck {
+        HealthCheck(name, timeout: .seconds(3)) {
+            for dependency in await ingest.health() where dependency.name == name && !dependency.healthy {
+                throw Failure(.unavailable, dependency.detail)
+            }
+        }
     }
 
     func agentsPort() throws -> ServicePort {
@@ -101,6 +112,7 @@ extension ServerSystem {
         settings.headerProfile = configuration[.gatewayHeadersProfile] == "owasp" ? .owasp : .seed
         settings.uploadBytesMax = configuration[.ingestUploadBytesMax]
         settings.batchBytesMax = configuration[.gatewayBodyBytesMax]
+        settings.batchFilesMax = configuration[.ingestBatchFilesMax]
         let gateway = try HTTPGateway(
             configuration: settings, runtime: runtime,
             clients: [

@@ -72,6 +72,11 @@ final class ServerSystem: Sendable {
         if services.contains(.ingest) { lifecycle.add(portComponent(.ingest)) }
         if services.contains(.agents) { lifecycle.add(portComponent(.agents)) }
         if services.contains(.gateway) { lifecycle.add(portComponent(.gateway)) }
+        // Beside the ingest service it is seen at that one's port.
+        if services == [.worker] { lifecycle.add(portComponent(.worker)) }
+        // One process of a system makes the first key: the one that also has the keys' service. Last, for it is shown once: a start that
+        // fails must not have made one.
+        if services.contains(.ingest) { lifecycle.add(adminKeyComponent()) }
     }
 
     // MARK: Components
@@ -145,10 +150,14 @@ final class ServerSystem: Sendable {
         let keys = try await KeyStore.open(
             database: database, pepperPath: "\(configuration[.dataDirectory])/pepper", mayReplace: makesAnotherKey)
         parts.withLock { $0.keys = keys }
-        // One process of a system makes the first key: the one that also has the keys' service.
-        guard services.contains(.ingest) else { return }
-        let made = try await AdminKey.make(keys, configurationPath: configuration.path, isForced: makesAnotherKey)
-        parts.withLock { $0.adminKey = made }
+    }
+
+    private func adminKeyComponent() -> Lifecycle.Component {
+        Lifecycle.Component("first key") { [self] in
+            guard let keys = parts.withLock({ $0.keys }) else { return }
+            let made = try await AdminKey.make(keys, configurationPath: configuration.path, isForced: makesAnotherKey)
+            parts.withLock { $0.adminKey = made }
+        }
     }
 
     private static func missing(_ what: String, _ flag: String, _ key: String) -> Failure {
@@ -175,7 +184,7 @@ final class ServerSystem: Sendable {
                 case .ingest: try ingestPort()
                 case .agents: try agentsPort()
                 case .gateway: try gatewayPort()
-                case .worker: preconditionFailure("the worker has no port")
+                case .worker: try workerPort()
                 }
             parts.withLock { $0.ports[name] = port }
             let address = try await port.listen(configuration)

@@ -11,13 +11,13 @@ internal import Storage
 enum ServiceName: String, CaseIterable, Sendable {
     case ingest, agents, gateway, worker
 
-    /// Where it listens; nil for the worker, which nobody calls.
-    var address: (host: ConfigKey<String>, port: ConfigKey<Int>)? {
+    /// Where it listens; the worker for health and metrics alone.
+    var address: (host: ConfigKey<String>, port: ConfigKey<Int>) {
         switch self {
         case .ingest: (.ingestHost, .ingestPort)
         case .agents: (.agentsHost, .agentsPort)
         case .gateway: (.gatewayHost, .gatewayPort)
-        case .worker: nil
+        case .worker: (.workerHost, .workerPort)
         }
     }
 }
@@ -66,9 +66,8 @@ struct ServicePort: Sendable {
     /// Listens and returns `host:port` as clients reach it.
     /// - Throws: `Failure` PORT_TAKEN naming the port and what to do.
     func listen(_ configuration: Configuration) async throws -> String {
-        guard let address = name.address else { preconditionFailure("\(name) has no port") }
-        let host = configuration[address.host]
-        let port = configuration[address.port]
+        let host = configuration[name.address.host]
+        let port = configuration[name.address.port]
         do {
             let bound = try await server.start(host: host, port: port)
             let shown = host.contains(":") ? "[\(host)]" : host

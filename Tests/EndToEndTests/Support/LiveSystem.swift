@@ -4,7 +4,7 @@ import Glibc
 /// `acp up`, or the `acp serve` processes of a test, on a data directory and ports of its own.
 final class LiveSystem: @unchecked Sendable {
     let directory: String
-    let ports: (ingest: Int, agents: Int, gateway: Int)
+    let ports: (ingest: Int, agents: Int, gateway: Int, worker: Int)
     private var extra: [String: String]
     private(set) var server: Child?
     /// The processes of `serve`, in the order of their start.
@@ -23,7 +23,7 @@ final class LiveSystem: @unchecked Sendable {
             throw Problem("no directory \(directory)")
         }
         guard mkdir("\(directory)/out", 0o700) == 0 else { throw Problem("no directory below \(directory)") }
-        ports = (try Self.freePort(), try Self.freePort(), try Self.freePort())
+        ports = (try Self.freePort(), try Self.freePort(), try Self.freePort(), try Self.freePort())
         extra = settings
     }
 
@@ -73,6 +73,7 @@ final class LiveSystem: @unchecked Sendable {
             "PATH": ProcessInfo.processInfo.environment["PATH"] ?? "/usr/local/bin:/usr/bin:/bin", "HOME": directory,
             "ACP_CONFIG": "\(directory)/config.toml", "ACP_DATA_DIR": data, "ACP_INGEST_PORT": "\(ports.ingest)",
             "ACP_AGENTS_PORT": "\(ports.agents)", "ACP_GATEWAY_PORT": "\(ports.gateway)",
+            "ACP_WORKER_PORT": "\(ports.worker)",
         ]
         environment.merge(extra) { $1 }
         return environment
