@@ -27,6 +27,12 @@ public struct ServerContext: Sendable {
         if case .encrypted = connection.layer { true } else { false }
     }
 
+    /// Whether the server takes no more calls on this connection: a call that would go on for ever should end now.
+    public func isDraining() async -> Bool {
+        let connection = self.connection
+        return (try? await connection.onLoop { $0.resume(returning: connection.isDraining) }) ?? true
+    }
+
     private var connection: ServerConnection { unsafeDowncast(stream.connection, to: ServerConnection.self) }
 
     /// Sends metadata before the first message. Later calls do nothing.

@@ -33,6 +33,8 @@ public struct HealthServer: HealthService {
                 try await responses.write(current)
                 last = current
             }
+            // The caller asks again, elsewhere or when this process is back; it must not hold up the end.
+            if await context.isDraining() { return }
             try await Task.sleep(for: pollInterval)
         }
     }

@@ -90,6 +90,8 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
                 peerAddress: Self.name(context.remoteAddress), layer: layer)
             shared.connections.insert(connection)
             try context.pipeline.syncOperations.addHandler(connection)
+            // A stop that begins now finds it among the connections; one that has begun may have looked before.
+            if shared.isStopping { connection.drain() }
             return nil
         case .http:
             guard let fallback = shared.configuration.httpFallback else {

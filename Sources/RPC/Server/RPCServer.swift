@@ -162,12 +162,14 @@ public final class RPCServer: Sendable {
             if case .listening(let channels) = state { return channels }
             return []
         }
+        shared.stop()
         for channel in channels { try? await channel.close() }
         let open = shared.connections.all()
         for connection in open { connection.execute { connection.drain() } }
         let deadline = MonotonicTime.now().advanced(by: grace)
         while !shared.connections.isEmpty, MonotonicTime.now() < deadline {
-            try? await Task.sleep(for: .milliseconds(10))
+            // Who is cancelled waits no longer.
+            do { try await Task.sleep(for: .milliseconds(10)) } catch { break }
         }
         for connection in shared.connections.all() { connection.execute { connection.closeNow() } }
     }
@@ -179,6 +181,7 @@ public final class RPCServer: Sendable {
         let connections: ConnectionSet
         let tls: TLSContextSource?
         private let handshakes = Atomic(0)
+        private let stopping = Atomic(false)
         /// By index of the entry.
         private let observers: [any MethodObserver]
         private let gates: [AdmissionGate?]
@@ -204,6 +207,10 @@ public final class RPCServer: Sendable {
         func observer(of entry: ServiceRouter.Entry) -> (any MethodObserver)? {
             observers.isEmpty ? nil : observers[entry.index]
         }
+
+        /// The server takes no more connections.
+        func stop() { stopping.store(true, ordering: .sequentiallyConsistent) }
+        var isStopping: Bool { stopping.load(ordering: .sequentiallyConsistent) }
 
         func gate(of entry: ServiceRouter.Entry) -> AdmissionGate? { gates.isEmpty ? nil : gates[entry.index] }
 

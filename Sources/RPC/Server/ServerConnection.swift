@@ -62,10 +62,13 @@ final class ServerConnection: Connection, @unchecked Sendable {
             guard frame.stream & 1 == 1, frame.stream <= lastStream else {
                 throw ProtocolViolation("CANCEL came for stream \(frame.stream), which was never opened")
             }
-            try floods.received(.cancel, now: loopContext.readTime)
-            if let stream = streams[frame.stream] {
-                abort(stream, Failure(.cancelled, "The caller cancelled the call."))
+            guard let stream = streams[frame.stream], stream.isOpen else {
+                try floods.received(.lateCancel, now: loopContext.readTime)
+                return
             }
+            // Opening and cancelling in turn is what costs: a call that was made before the window is none of it.
+            if stream.receivedAt >= floods.windowStart { try floods.received(.cancel, now: loopContext.readTime) }
+            abort(stream, Failure(.cancelled, "The caller cancelled the call."))
         case .goAway: isDraining = true
         default: throw ProtocolViolation("frame type \(frame.header.type) does not belong to a client")
         }
@@ -86,7 +89,10 @@ final class ServerConnection: Connection, @unchecked Sendable {
             return
         }
         try stream.receive(frame.payload(in: buffer), flags: frame.flags, counted: true)
+        if case .notAsked = stream.turn, stream.isOpen { admit(stream) }
     }
+
+    override var lastStreamOfPeer: UInt32 { lastStream }
 
     private func open(_ frame: InboundFrame, _ buffer: ByteBuffer) throws(ProtocolViolation) {
         let id = frame.stream
@@ -169,6 +175,12 @@ final class ServerConnection: Connection, @unchecked Sendable {
     /// Starts the handler, now or when the limit of its method allows.
     private func admit(_ stream: ServerStream) {
         guard let gate = server.gate(of: stream.entry) else { return run(stream) }
+        // A place is for work that can be done: who opens calls and never sends their messages must not hold all of them.
+        guard stream.hasWholeRequest || stream.entry.method.clientStreaming else {
+            stream.turn = .notAsked
+            return
+        }
+        stream.turn = .free
         if let retryAfterMs = gate.arrive(stream, now: loopContext.readTime) {
             stream.isRefused = true
             abort(
@@ -283,7 +295,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
         stream.isRunning = false
         streams.remove(stream.id)
         switch stream.turn {
-        case .free: break
+        case .free, .notAsked: break
         // When its turn came meanwhile, `turnCame` gives the place back.
         case .waiting(let ticket): _ = server.gate(of: stream.entry)?.leave(ticket)
         case .held: server.gate(of: stream.entry)?.finish(now: loopContext.now())
@@ -319,7 +331,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
     }
 
     override func sendHeaders(_ metadata: Metadata, on stream: RPCStream) {
-        guard stream.isOpen, stream.headers.isEmpty, !metadata.isEmpty else { return }
+        guard stream.isOpen, stream.headers.isEmpty, !stream.hasSentData, !metadata.isEmpty else { return }
         stream.headers = metadata
         let frame = WireHeaders(metadata)
         writeFrame(.headers, stream: stream.id, meta: { frame.encode(into: &$0) })

@@ -20,6 +20,8 @@ final class ServerStream: RPCStream, @unchecked Sendable {
     enum Turn {
         /// The method has no limit, or the place was given back.
         case free
+        /// Its message is not here yet. → `free`, `waiting` or `held` when it is.
+        case notAsked
         /// In the queue. → `held` when a running call ends, `free` when this call ends first.
         case waiting(Admission<ServerStream>.Ticket)
         /// Counts as running until the handler has returned. → `free`.

@@ -199,6 +199,7 @@ extension Connection {
             write.bytes.withUnsafeReadableBytes { _ = buffer.writeBytes($0.prefix(count)) }
         }
         floods.sentData()
+        stream.hasSentData = true
         stream.sendWindow.consume(count)
         connectionSendWindow.consume(count)
         if isLast {

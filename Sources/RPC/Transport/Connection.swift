@@ -42,6 +42,8 @@ class Connection: ChannelDuplexHandler, @unchecked Sendable {
     @exclusivity(unchecked) var streamsToCompact: [RPCStream] = []
     /// Messages of all streams that nobody has taken yet.
     @exclusivity(unchecked) var queuedMessages = 0
+    /// Bytes of messages of all streams that are not complete.
+    @exclusivity(unchecked) var partialBytes = 0
     @exclusivity(unchecked) var unsentBytes = 0
     @exclusivity(unchecked) var sendsChecksums = false
     @exclusivity(unchecked) var compresses = false
@@ -99,6 +101,8 @@ class Connection: ChannelDuplexHandler, @unchecked Sendable {
     func sendHeaders(_ metadata: Metadata, on stream: RPCStream) {}
     /// `stream` cannot go on for a reason of its own, such as a message above the limit; the connection goes on.
     func fail(_ stream: RPCStream, _ failure: Failure) {}
+    /// The highest number of a stream that the peer opened; 0 for none.
+    var lastStreamOfPeer: UInt32 { 0 }
     /// The peer's limits are known.
     func didReceiveHello() {}
     /// The peer has read everything that was sent before the PING with this payload.
@@ -195,6 +199,8 @@ class Connection: ChannelDuplexHandler, @unchecked Sendable {
         for stream in openStreams { stream.sendWindow.adjust(by: settings.streamWindowBytes - peer.streamWindowBytes) }
         connectionSendWindow.adjust(by: settings.connectionWindowBytes - peer.connectionWindowBytes)
         peer = settings
+        // However long a peer wants to be left alone: one that is gone must be noticed.
+        keepalive.asksAtMostEvery(.milliseconds(min(settings.pingIntervalMinMs, RPCLimits.pingIntervalMsMax)))
         sendsChecksums = settings.features.contains(.crc32c)
         compresses =
             settings.features.contains(.zstd)
@@ -232,7 +238,7 @@ class Connection: ChannelDuplexHandler, @unchecked Sendable {
     /// Tells the peer what it broke, and closes.
     func fail(_ violation: ProtocolViolation) {
         guard !isClosed else { return }
-        goAway(lastStream: 0, code: violation.code, violation.message)
+        goAway(lastStream: lastStreamOfPeer, code: violation.code, violation.message)
         isReading = false
         // Before the socket: one that takes the GOAWAY at once is closed at once, and calls would see a lost connection instead of the reason.
         close(violation.failure)
@@ -323,6 +329,7 @@ struct PeerSettings {
     var frameBytesMax = RPCLimits().frameBytesMax
     var messageBytesMax = RPCLimits().messageBytesMax
     var streamsMax = RPCLimits().streamsMax
+    var pingIntervalMinMs = 0
     var features: Features = []
     var credential = ""
     var role = ""
@@ -345,6 +352,7 @@ struct PeerSettings {
         streamWindowBytes = min(Self.orDefault(hello.streamWindowBytes, streamWindowBytes), SendWindow.bytesMax)
         connectionWindowBytes = min(
             Self.orDefault(hello.connectionWindowBytes, connectionWindowBytes), SendWindow.bytesMax)
+        pingIntervalMinMs = Int(hello.pingIntervalMinMs)
         features = Features(rawValue: hello.features)
         credential = hello.credential
         role = hello.role

@@ -5,12 +5,14 @@ internal import Core
 struct FloodGuard {
     /// Frames a peer can send in any number unless they are counted.
     enum Kind: Int, CaseIterable {
-        case cancel, ping, window, emptyData, ignored
+        /// CANCEL of a stream that has ended already: answers and cancellations cross on the way.
+        case cancel, lateCancel, ping, window, emptyData, ignored
 
         /// Frames allowed per window whatever else happens.
         var allowance: Int {
             switch self {
             case .cancel: 200
+            case .lateCancel: 1000
             case .ping: 100
             case .window: 2000
             case .emptyData: 1000
@@ -21,6 +23,7 @@ struct FloodGuard {
         var name: String {
             switch self {
             case .cancel: "CANCEL"
+            case .lateCancel: "late CANCEL"
             case .ping: "PING"
             case .window: "WINDOW"
             case .emptyData: "empty DATA"
@@ -31,16 +34,16 @@ struct FloodGuard {
 
     static let windowSeconds = 10
 
-    private var counts: (Int, Int, Int, Int, Int) = (0, 0, 0, 0, 0)
+    private var counts: (Int, Int, Int, Int, Int, Int) = (0, 0, 0, 0, 0, 0)
     private var opened = 0
     private var dataSent = 0
-    private var windowStart: MonotonicTime
+    private(set) var windowStart: MonotonicTime
 
     init(now: MonotonicTime) { windowStart = now }
 
     private mutating func roll(_ now: MonotonicTime) {
         guard windowStart.duration(to: now) >= .seconds(Self.windowSeconds) else { return }
-        counts = (0, 0, 0, 0, 0)
+        counts = (0, 0, 0, 0, 0, 0)
         opened = 0
         dataSent = 0
         windowStart = now
@@ -61,6 +64,10 @@ struct FloodGuard {
             counts.0 += 1
             // More than the allowance, and more than half of what was opened.
             count = counts.0 * 2 > opened ? counts.0 : 0
+        case .lateCancel:
+            counts.5 += 1
+            // Every stream of a correct peer may end so.
+            count = counts.5 - min(counts.5, opened)
         case .ping:
             counts.1 += 1
             count = counts.1

@@ -8,7 +8,7 @@ struct Keepalive {
         case dead
     }
 
-    private let idleMax: Duration
+    private var idleMax: Duration
     private let answerMax: Duration
     private let stalledMax: Duration
     private var lastHeard: MonotonicTime
@@ -25,6 +25,9 @@ struct Keepalive {
         self.stalledMax = stalledMax
         lastHeard = now
     }
+
+    /// The peer does not want to be asked more often.
+    mutating func asksAtMostEvery(_ interval: Duration) { idleMax = max(idleMax, interval) }
 
     mutating func heard(at now: MonotonicTime) {
         lastHeard = now

@@ -42,6 +42,8 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
     @exclusivity(unchecked) final var pending = Fifo<PendingWrite>()
     /// Bytes of messages that wait to be sent.
     final var pendingBytes: Int { pending.reduce(0) { $0 + $1.bytes.readableBytes } }
+    /// A message or a part of one was sent: HEADERS may not follow.
+    @exclusivity(unchecked) final var hasSentData = false
     /// In the connection's round of streams with pending writes.
     @exclusivity(unchecked) final var isQueued = false
     /// We will send no more messages.
@@ -82,6 +84,9 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
     /// A message has begun and is not complete.
     final var isInsideMessage: Bool { partial != nil }
 
+    /// The one message of a call that has one is here, or will not come.
+    final var hasWholeRequest: Bool { !inbound.isEmpty || remoteClosed }
+
     // MARK: Inbound
 
     /// A frame's payload. `counted` payload (DATA) counts against the flow-control windows.
@@ -108,8 +113,7 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
             // Empty when the message was too large: the stream has failed then.
             guard let whole = partial else { return connection.creditConnection(credit) }
             message = whole
-            partial = nil
-            inboundBytes -= whole.readableBytes
+            dropPartial()
         } else if !fits(payload.readableBytes) {
             return connection.creditConnection(credit)
         }
@@ -140,10 +144,29 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
         }
         compactLater()
         inboundBytes += payload.readableBytes
-        if !fits(partial?.readableBytes ?? 0) {
-            inboundBytes -= partial?.readableBytes ?? 0
-            partial = nil
-        }
+        connection.partialBytes += payload.readableBytes
+        if !fits(partial?.readableBytes ?? 0) || !fitsBesideOthers() { dropPartial() }
+    }
+
+    private func dropPartial() {
+        guard let partial else { return }
+        inboundBytes -= partial.readableBytes
+        connection.partialBytes -= partial.readableBytes
+        self.partial = nil
+    }
+
+    /// Whether the incomplete messages of all streams together may be this large; the stream fails when not. Their bytes are credited when
+    /// they arrive, so that no window bounds them.
+    private func fitsBesideOthers() -> Bool {
+        let most = RPCLimits.partialBytesMax(messageBytesMax: connection.limits.messageBytesMax)
+        guard connection.partialBytes > most else { return true }
+        connection.fail(
+            self,
+            Failure(
+                .resourceExhausted, reason: "TOO_MUCH_UNFINISHED",
+                "Messages that are not complete take more than \(most) bytes of this connection.",
+                remedy: "Finish some messages before others are begun, or send smaller ones."))
+        return false
     }
 
     /// Whether a message may be this large; the stream fails when not.
@@ -321,10 +344,7 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
     final func end(_ failure: Failure?) {
         guard isOpen else { return }
         if let failure { outcome = .failed(failure) } else { outcome = .succeeded }
-        if let partial {
-            inboundBytes -= partial.readableBytes
-            self.partial = nil
-        }
+        dropPartial()
         if !pending.isEmpty {
             let stopped = failure ?? Failure(.cancelled, reason: "STREAM_ENDED", "The peer ended the call.")
             while let write = pending.removeFirst() { write.continuation?.resume(throwing: stopped) }

@@ -30,6 +30,10 @@ public struct RPCLimits: Sendable, Hashable {
     public static let helloBytesMax = 4096
     /// Messages of one connection that wait to be read. Credit bounds their bytes and not their number, and each costs memory besides.
     static let queuedMessagesMax = 65_536
+    /// Bytes of all incomplete messages of one connection together: several of the largest at once.
+    static func partialBytesMax(messageBytesMax: Int) -> Int { max(32 << 20, 2 * messageBytesMax) }
+    /// The longest quiet time before a PING that a peer may ask for.
+    static let pingIntervalMsMax = 300_000
     /// Payload of one DATA frame under round robin.
     static let quantumBytes = 32 << 10
 

@@ -61,6 +61,7 @@ import Testing
             let excess =
                 switch kind {
                 case .cancel: 2 * count > opened ? count : 0
+                case .lateCancel: count - min(count, opened)
                 case .window: count - 2 * sent
                 default: count
                 }
