@@ -75,6 +75,11 @@ import Testing
         try await TestSystem.with(.tcp) { system in
             let answer = try await RawPeer.exchange(system, [[0x16, 0x03, 0x01, 0x02]])
             #expect(String(decoding: answer, as: UTF8.self).contains("ACP/1"))
+            // A client of gRPC begins like this.
+            let http2 = try await RawPeer.exchange(system, [Array("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".utf8)])
+            #expect(String(decoding: http2, as: UTF8.self).hasPrefix("HTTP/1.1 400"))
+            let reply: RawMessage = try await system.client.unary(TestSystem.echo, bytes(5))
+            #expect(reply.bytes.readableBytes == 5)
         }
     }
 

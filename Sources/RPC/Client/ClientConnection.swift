@@ -223,7 +223,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
                 ? (opening.endStream ? [.endStream, .noMessage] : .noMessage)
                 : opening.endStream ? [.endMessage, .endStream] : .endMessage, stream: nextStream)
         let metaLength = opening.meta.encode(path: opening.method.pathBytes, into: &outbound)
-        guard metaLength <= RPCLimits.metaBytesMax else {
+        guard metaLength <= sentMetaBytesMax else {
             dropFrame(start)
             stream.progress = .endedHere
             loopContext.deadlines.remove(stream)

@@ -48,17 +48,22 @@ extension ServerConnection {
     /// Writes STATUS without a message; returns the nanoseconds since the request arrived.
     func writeStatus(_ stream: ServerStream, _ failure: Failure?) -> Int64 {
         let elapsed = stream.receivedAt.nanosecondsElapsed(to: loopContext.now())
-        var meta = statusMeta(stream, failure, elapsed)
-        let start = beginFrame(.status, [.endStream, .noMessage], stream: stream.id)
+        writeStatus(statusMeta(stream, failure, elapsed), stream: stream.id)
+        return elapsed
+    }
+
+    func writeStatus(_ whole: StatusMeta, stream: UInt32) {
+        var meta = whole
+        let start = beginFrame(.status, [.endStream, .noMessage], stream: stream)
         var metaLength = meta.encode(into: &outbound)
-        if metaLength > RPCLimits.metaBytesMax {
-            // Texts and metadata together can exceed what they may alone: how the call ended counts more.
+        // Texts and metadata together can exceed what they may alone: how the call ended counts more, and why more than what to do.
+        let shortenings: [(inout StatusMeta) -> Void] = [{ $0.dropMetadata() }, { $0.shortenTexts() }]
+        for shorten in shortenings where metaLength > sentMetaBytesMax {
             outbound.moveWriterIndex(to: start + FrameHeader.bytes)
-            meta.metadata = Metadata()
+            shorten(&meta)
             metaLength = meta.encode(into: &outbound)
         }
         endFrame(start, metaLength: metaLength)
-        return elapsed
     }
 
     private func writeOKMeta(_ stream: ServerStream, _ elapsed: Int64) -> Int {

@@ -166,7 +166,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
     private func refuse(_ id: UInt32, _ failure: Failure, isRetryable: Bool = false) {
         var meta = StatusMeta(failure: failure)
         meta.isRefused = isRetryable
-        writeFrame(.status, [.endStream, .noMessage], stream: id, meta: { _ = meta.encode(into: &$0) })
+        writeStatus(meta, stream: id)
         server.refused(failure, loopContext)
     }
 
@@ -333,8 +333,10 @@ final class ServerConnection: Connection, @unchecked Sendable {
     override func sendHeaders(_ metadata: Metadata, on stream: RPCStream) {
         guard stream.isOpen, stream.headers.isEmpty, !stream.hasSentData, !metadata.isEmpty else { return }
         stream.headers = metadata
-        let frame = WireHeaders(metadata)
-        writeFrame(.headers, stream: stream.id, meta: { frame.encode(into: &$0) })
+        let meta = WireHeaders(metadata).encoded()
+        // A peer of such small frames goes without.
+        guard meta.readableBytes <= sentMetaBytesMax else { return }
+        writeFrame(.headers, stream: stream.id, meta: { $0.writeImmutableBuffer(meta) })
     }
 
     // MARK: Draining

@@ -101,6 +101,8 @@ class Connection: ChannelDuplexHandler, @unchecked Sendable {
     func sendHeaders(_ metadata: Metadata, on stream: RPCStream) {}
     /// `stream` cannot go on for a reason of its own, such as a message above the limit; the connection goes on.
     func fail(_ stream: RPCStream, _ failure: Failure) {}
+    /// Bytes that a meta part of ours may have: a peer's small frames bind these too.
+    var sentMetaBytesMax: Int { min(RPCLimits.metaBytesMax, peer.frameBytesMax - Checksum.bytes) }
     /// The highest number of a stream that the peer opened; 0 for none.
     var lastStreamOfPeer: UInt32 { 0 }
     /// The peer's limits are known.

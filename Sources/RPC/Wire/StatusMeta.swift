@@ -111,11 +111,21 @@ struct StatusMeta {
         }
     }
 
-    /// At most `textBytesMax` bytes of `text`, ending at a character and without NUL, which no text of ACP/1 may hold.
-    private static func cut(_ text: String) -> String {
+    mutating func dropMetadata() { metadata = Metadata() }
+
+    /// Leaves code, reason and the beginning of the message: less than the smallest frame holds.
+    mutating func shortenTexts() {
+        guard let failure else { return }
+        self.failure = Failure(
+            failure.code, reason: Self.cut(failure.reason, 128), Self.cut(failure.message, 512),
+            retryAfterMs: failure.retryAfterMs)
+    }
+
+    /// At most `bytesMax` bytes of `text`, ending at a character and without NUL, which no text of ACP/1 may hold.
+    private static func cut(_ text: String, _ bytesMax: Int = textBytesMax) -> String {
         let clean = text.utf8.contains(0) ? text.filter { $0 != "\0" } : text
-        guard clean.utf8.count > textBytesMax else { return clean }
-        var end = clean.utf8.index(clean.startIndex, offsetBy: textBytesMax)
+        guard clean.utf8.count > bytesMax else { return clean }
+        var end = clean.utf8.index(clean.startIndex, offsetBy: bytesMax)
         while end.samePosition(in: clean.unicodeScalars) == nil { end = clean.utf8.index(before: end) }
         return String(clean[..<end])
     }

@@ -220,4 +220,90 @@ import Testing
         service.letGo()
         end.embedded.run()
     }
+
+    @Test func announcedFrameSizesAreTakenWithinTheirRange() throws {
+        let range = RPCLimits.frameBytesRange
+        #expect(range == 1024...1_048_576)
+        for (announced, taken) in [
+            (0, RPCLimits().frameBytesMax), (1, 1024), (1023, 1024), (1024, 1024), (1025, 1025),
+            (1_048_575, 1_048_575), (1_048_576, 1_048_576), (1_048_577, 1_048_576),
+        ] {
+            var hello = WireHello()
+            hello.frameBytesMax = UInt32(announced)
+            #expect(try PeerSettings(hello).frameBytesMax == taken, "\(announced)")
+        }
+    }
+
+    @Test func whatIsSentKeepsToThePeersFramesWhateverItsKind() throws {
+        let service = EmbeddedService()
+        service.replyBytes = 5000
+        let end = try end(service, hello: .hello { $0.frameBytesMax = 1024 })
+        end.receive(.request(1, EmbeddedService.hold.path))
+        service.letGo()
+        end.embedded.run()
+        // The refusal repeats a path of a kilobyte, and names the server's services besides.
+        end.receive(.request(3, "/no/" + String(repeating: "x", count: 1200)))
+        let frames = try end.sent()
+        #expect(frames.allSatisfy { $0.meta.count + $0.payload.count <= 1024 })
+        #expect(frames.filter { $0.stream == 1 }.reduce(0) { $0 + $1.payload.count } == 5000)
+        let refused = try frames.last { $0.stream == 3 }?.statusMeta?.failure
+        #expect(refused?.reason == "UNKNOWN_METHOD")
+        #expect(refused?.message.hasPrefix("This server has no method /no/xxx") == true)
+    }
+
+    @Test func aPeerHasFiveSecondsForItsHello() throws {
+        for sendsPreface in [false, true] {
+            let end = try EmbeddedEnd.server(router: EmbeddedService().router, greets: false)
+            if sendsPreface { end.receivePreface() }
+            end.embedded.pass(milliseconds: 4999)
+            #expect(try !end.sent().contains { $0.type == .goAway })
+            end.embedded.pass(milliseconds: 1)
+            #expect(try end.sent().compactMap { try $0.goAway }.first?.message.contains("no HELLO") == true)
+            #expect(end.connection.isClosed)
+        }
+    }
+
+    @Test func whatACallWaitedIsReported() throws {
+        let service = EmbeddedService()
+        let end = try end(service) {
+            $0.concurrency = [EmbeddedService.hold.path: ConcurrencyLimit(runningMax: 1, waitingMax: 1)]
+        }
+        end.receive(.request(1, EmbeddedService.hold.path), .request(3, EmbeddedService.hold.path))
+        end.receive(.request(5, EmbeddedService.hold.path))
+        let refused = try end.sent().compactMap { try $0.statusMeta }
+        #expect(refused.map(\.failure?.reason) == ["OVERLOADED"])
+        #expect(refused.allSatisfy { $0.isRefused && ($0.failure?.retryAfterMs ?? 0) > 0 })
+        end.embedded.pass(milliseconds: 70)
+        service.letGo()
+        end.embedded.run()
+        let first = try end.sent().compactMap { try $0.statusMeta }
+        #expect(first.map(\.queueMicroseconds) == [0])
+        #expect(first.allSatisfy { $0.serverMicroseconds >= 70_000 })
+        end.embedded.pass(milliseconds: 30)
+        service.letGo()
+        end.embedded.run()
+        let second = try #require(try end.sent().compactMap { try $0.statusMeta }.first)
+        #expect((70_000..<80_000).contains(second.queueMicroseconds))
+        #expect((30_000..<40_000).contains(second.serverMicroseconds))
+    }
+
+    @Test func aDrainWaitsFiveSecondsForItsAnswer() throws {
+        let service = EmbeddedService()
+        let end = try end(service)
+        end.receive(.request(1, EmbeddedService.hold.path))
+        end.connection.drain()
+        #expect(try end.sent().map(\.type) == [.goAway, .ping])
+        // Still taken: the client may not have read of it.
+        end.receive(.request(3, EmbeddedService.echo.path))
+        #expect(try end.sent().compactMap { try $0.statusMeta }.allSatisfy { $0.failure == nil })
+        end.embedded.pass(milliseconds: 4999)
+        #expect(try end.sent().isEmpty)
+        end.embedded.pass(milliseconds: 1)
+        #expect(try end.sent().compactMap { try $0.goAway?.lastStream } == [3])
+        end.receive(.request(5, EmbeddedService.echo.path))
+        #expect(try end.sent().compactMap { try $0.statusMeta?.failure?.reason } == ["DRAINING"])
+        service.letGo()
+        end.embedded.run()
+        #expect(end.connection.openStreamCount == 0)
+    }
 }
