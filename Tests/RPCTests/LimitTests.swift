@@ -132,6 +132,21 @@ import Testing
         }
     }
 
+    @Test func afterItsGraceAStopEndsWhatStillRuns() async throws {
+        let observed = TestSystem.Observed()
+        try await TestSystem.with(.tcp, observed: observed) { system in
+            let hanging = Task { () -> RawMessage in
+                try await system.client.unary(TestSystem.hang, bytes(1), options: CallOptions(timeout: .seconds(60)))
+            }
+            await observed.gate.wait()
+            await system.server.shutdown(grace: .milliseconds(20))
+            let failure = await failure { try await hanging.value }
+            #expect(failure?.code == .unavailable)
+            #expect(failure?.reason == "SHUTDOWN")
+            while observed.cancelled.withLock({ $0 }) == 0 { await Task.yield() }
+        }
+    }
+
     @Test func anUnencryptedPublicAddressIsRefused() async throws {
         let runtime = RPCRuntime()
         let server = RPCServer(runtime: runtime, router: ServiceRouter())

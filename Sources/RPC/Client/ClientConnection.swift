@@ -138,7 +138,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
         drain(failure) {
             // Streams the peer never looked at: a retry elsewhere is safe.
             for stream in streams.all where stream.id > message.lastStream {
-                if code == .ok, stream.progress == .sent { stream.progress = .refused }
+                if stream.progress == .sent { stream.progress = .refused }
                 release(stream, failure)
             }
         }
@@ -318,6 +318,8 @@ final class ClientConnection: Connection, @unchecked Sendable {
         if streams[stream.id] === stream { writeFrame(.cancel, stream: stream.id) }
         release(stream, failure)
     }
+
+    override var lastWords: String? { ending?.message }
 
     override func willClose(_ failure: Failure) {
         if ending == nil, failure.reason != Self.connectionLost { ending = failure }

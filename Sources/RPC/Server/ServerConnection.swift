@@ -69,7 +69,9 @@ final class ServerConnection: Connection, @unchecked Sendable {
             // Opening and cancelling in turn is what costs: a call that was made before the window is none of it.
             if stream.receivedAt >= floods.windowStart { try floods.received(.cancel, now: loopContext.readTime) }
             abort(stream, Failure(.cancelled, "The caller cancelled the call."))
-        case .goAway: isDraining = true
+        case .goAway:
+            isDraining = true
+            closeIfDrained()
         default: throw ProtocolViolation("frame type \(frame.header.type) does not belong to a client")
         }
     }
@@ -203,6 +205,8 @@ final class ServerConnection: Connection, @unchecked Sendable {
         }
         stream.turn = .held
         stream.startedAt = loopContext.now()
+        // The timer that ends it may be a tick behind.
+        if let deadline = stream.call.deadline, deadline <= stream.startedAt { return deadlineExpired(stream) }
         loopContext.executor.batch(for: self) { run(stream) }
     }
 

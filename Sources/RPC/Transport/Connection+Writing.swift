@@ -9,6 +9,9 @@ extension Connection {
     private static let earlyFlushFrames = 22
     private static let earlyFlushBytes = 16_384
 
+    /// What is handed to the socket at once.
+    private static let pieceBytesMax = 65_536
+
     /// Appends a frame whose meta part and payload `meta` and `payload` write.
     func writeFrame(
         _ type: FrameType, _ flags: FrameFlags = [], stream: UInt32, meta: (inout ByteBuffer) -> Void = { _ in },
@@ -105,11 +108,20 @@ extension Connection {
         // Nothing is kept while a connection is idle; a busy one takes a buffer of the size it just needed.
         outbound = count >= 256 ? ByteBufferAllocator().buffer(capacity: min(count, 65_536)) : ByteBuffer()
         unsentBytes += count
-        let promise = loop.makePromise(of: Void.self)
-        promise.futureResult.assumeIsolated().whenComplete { [self] _ in sent(count) }
-        context.writeAndFlush(wrapOutboundOut(bytes), promise: promise)
+        var rest = bytes
+        // Whether a slow peer takes anything is seen by each piece.
+        while rest.readableBytes > Self.pieceBytesMax, let piece = rest.readSlice(length: Self.pieceBytesMax) {
+            context.write(wrapOutboundOut(piece), promise: sentPromise(piece.readableBytes))
+        }
+        context.writeAndFlush(wrapOutboundOut(rest), promise: sentPromise(rest.readableBytes))
         // Mostly the socket has taken everything by now; the clock is read only when not.
         if unsentBytes > 0 { keepalive.blocked(at: loopContext.now()) }
+    }
+
+    private func sentPromise(_ count: Int) -> EventLoopPromise<Void> {
+        let promise = loop.makePromise(of: Void.self)
+        promise.futureResult.assumeIsolated().whenComplete { [self] _ in sent(count) }
+        return promise
     }
 
     private func sent(_ count: Int) {

@@ -103,6 +103,8 @@ class Connection: ChannelDuplexHandler, @unchecked Sendable {
     func fail(_ stream: RPCStream, _ failure: Failure) {}
     /// Bytes that a meta part of ours may have: a peer's small frames bind these too.
     var sentMetaBytesMax: Int { min(RPCLimits.metaBytesMax, peer.frameBytesMax - Checksum.bytes) }
+    /// What the peer said of the end of the connection, if it said something.
+    var lastWords: String? { nil }
     /// The highest number of a stream that the peer opened; 0 for none.
     var lastStreamOfPeer: UInt32 { 0 }
     /// The peer's limits are known.
@@ -180,7 +182,8 @@ class Connection: ChannelDuplexHandler, @unchecked Sendable {
         closeTimer?.cancel()
         close(
             Failure(
-                .unavailable, reason: Self.connectionLost, "The connection to the peer was lost during the call.",
+                .unavailable, reason: Self.connectionLost,
+                "The connection to the peer was lost during the call\(lastWords.map { ": \($0)" } ?? ".")",
                 remedy: "Try again; the service may be restarting."))
         context.fireChannelInactive()
     }
@@ -294,15 +297,7 @@ class Connection: ChannelDuplexHandler, @unchecked Sendable {
 
     /// Closes the socket after what is written has been sent.
     func closeAfterFlush() {
-        if !isClosed { flushAndClose() }
-    }
-
-    private func flushAndClose() {
-        guard let context else { return }
-        flush()
-        // An empty write completes after everything before it.
-        let channel = context.channel
-        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in channel.close(promise: nil) }
+        if !isClosed { closeLingering() }
     }
 
     /// Runs `body` on the loop with a continuation that it resumes now or later.

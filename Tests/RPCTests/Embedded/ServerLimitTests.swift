@@ -279,7 +279,14 @@ import Testing
         let first = try end.sent().compactMap { try $0.statusMeta }
         #expect(first.map(\.queueMicroseconds) == [0])
         #expect(first.allSatisfy { $0.serverMicroseconds >= 70_000 })
+        // One that gives up while it waits has waited all the time.
+        end.receive(.request(7, EmbeddedService.hold.path))
         end.embedded.pass(milliseconds: 30)
+        end.receive(.cancel(7))
+        let waited = try #require(try end.sent().compactMap { try $0.statusMeta }.first)
+        #expect(waited.failure?.code == .cancelled)
+        #expect((30_000..<40_000).contains(waited.queueMicroseconds))
+        #expect(waited.serverMicroseconds == 0)
         service.letGo()
         end.embedded.run()
         let second = try #require(try end.sent().compactMap { try $0.statusMeta }.first)
@@ -305,5 +312,31 @@ import Testing
         service.letGo()
         end.embedded.run()
         #expect(end.connection.openStreamCount == 0)
+    }
+
+    @Test func streamsTakeTurnsOfOneQuantum() throws {
+        let service = EmbeddedService()
+        service.replyBytes = 200_000
+        let end = try end(service) { $0.limits.unsentBytesMax = 65_536 }
+        end.isStalled = true
+        end.receive(.request(1, EmbeddedService.hold.path), .request(3, EmbeddedService.hold.path))
+        service.letGo()
+        end.embedded.run()
+        // A small answer waits for neither.
+        end.receive(.request(5, EmbeddedService.echo.path))
+        var frames: [WireFrame] = []
+        for _ in 0..<40 {
+            end.takeAll()
+            end.isStalled = true
+            frames += try end.sent()
+        }
+        let bulk = frames.filter { $0.type == .data }
+        #expect(bulk.allSatisfy { $0.payload.count <= RPCLimits.quantumBytes })
+        #expect(bulk.reduce(0) { $0 + $1.payload.count } == 400_000)
+        let small = try #require(frames.firstIndex { $0.stream == 5 })
+        #expect(frames[..<small].reduce(0) { $0 + $1.payload.count } <= 65_536 + RPCLimits.quantumBytes)
+        // Once both have something to send neither sends twice in a row.
+        let both = bulk.drop { $0.stream == 1 }.map(\.stream)
+        #expect(zip(both, both.dropFirst()).prefix(8).allSatisfy { $0 != $1 }, "\(bulk.map(\.stream))")
     }
 }

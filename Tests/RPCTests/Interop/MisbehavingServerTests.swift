@@ -21,7 +21,7 @@ import Testing
         Case(what: .closeInsteadOfAnswer, code: .unavailable, reason: "CONNECTION_LOST"),
         Case(what: .closeInsideMessage, code: .unavailable, reason: "CONNECTION_LOST"),
         Case(what: .closeInsideFrame, code: .unavailable, reason: "CONNECTION_LOST"),
-        Case(what: .goAwayError, code: .unavailable, reason: "CONNECTION_LOST"),
+        Case(what: .goAwayError, code: .unavailable, reason: "CONNECTION_LOST", words: "as scripted"),
         Case(what: .goAwayRefusing, code: .unavailable, reason: "DRAINING", words: "as scripted"),
         Case(what: .unknownFrame, code: .internalError, reason: "PROTOCOL_ERROR", words: "type 85"),
         Case(what: .clientFrame, code: .internalError, reason: "PROTOCOL_ERROR", words: "does not belong to a server"),

@@ -194,7 +194,7 @@ final class SimulatedCall: @unchecked Sendable {
         case .deadlineExceeded: return deadline.map { $0 < embedded.now } ?? false
         case .unavailable:
             switch failure.reason {
-            case "CONNECTION_LOST": return link.isBroken || link.isDraining
+            case "CONNECTION_LOST": return link.isBroken
             case "CONNECTION_CLOSED": return link.isBroken || link.isDraining || link.stalls
             // No HELLO came.
             case "PROTOCOL_ERROR": return link.isBroken || link.stalls
