@@ -27,11 +27,19 @@ struct DemoTests {
             && notes.contains("1 hold, 0 do not, 0 could not be checked")
     }
 
+    /// What is shown as typed.
+    private static func commands(_ text: String) -> [Substring] {
+        text.split(separator: "\n").filter { $0.hasPrefix("$ acp ") }
+    }
+
     @Test func onceEndsWithTheCitedAnswerAndStopsEverything() async throws {
         try await withServices { system in
             let ended = try await Self.demo(system, "--once").wait(seconds: 120)
             #expect(ended.status == 0, "\(ended.output) \(ended.errors)")
             #expect(Self.endsWithTheCitedAnswer(ended.output, ended.errors), "\(ended.output) \(ended.errors)")
+            #expect(
+                Self.commands(try String(contentsOfFile: "\(Self.root)/README.md", encoding: .utf8))
+                    == Self.commands(ended.output))
             await #expect(throws: (any Error).self, "the gateway still answers") { try await system.curl("/healthz") }
         }
     }

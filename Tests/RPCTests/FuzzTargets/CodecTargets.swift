@@ -114,7 +114,11 @@ extension FuzzTarget {
                 return
             }
             let back = try MessageJSON.decode(json, type: type.name)
-            try expect(back == message, "\(type.name) changes: \(String(decoding: json, as: UTF8.self))")
+            let text = String(decoding: json, as: UTF8.self)
+            // JSON has one NaN, messages have many.
+            if choice & 0x80 == 0 || !text.contains("\"NaN\"") {
+                try expect(back == message, "\(type.name) changes: \(text)")
+            }
             let again = try MessageJSON.encode(back, type: type.name, options: options)
             try expect(again == json, "the JSON of \(type.name) changes")
         }
