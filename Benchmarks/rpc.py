@@ -191,7 +191,7 @@ def judge(found, thresholds):
     return verdicts
 
 
-def form(value):
+def shown(value):
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
@@ -217,7 +217,7 @@ def table(results, verdicts):
     lines += ["", "| figure | measured | wanted | |", "|---|---|---|---|"]
     for verdict in verdicts.values():
         mark = "✓" if verdict["passed"] else "missed"
-        lines.append(f"| {verdict['what']} | {form(verdict['value'])} | {verdict['wanted']} | {mark} |")
+        lines.append(f"| {verdict['what']} | {shown(verdict['value'])} | {verdict['wanted']} | {mark} |")
     return "\n".join(lines)
 
 
