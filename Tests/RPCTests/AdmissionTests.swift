@@ -79,20 +79,28 @@ import Testing
         try await with(ConcurrencyLimit(runningMax: 1, waitingMax: 2, waitTargetMs: 60_000), held) { client in
             let running = call(client)
             while held.started < 1 { try await settle(client) }
-            let waiting = [call(client), call(client)]
-            // The queue is full once a third is refused; those before it may still be on their way.
-            var refusal: Failure?
-            while refusal == nil {
-                let extra = call(client, timeout: .milliseconds(100))
-                if let failure = await failure({ try await extra.value }), failure.code != .deadlineExceeded {
-                    refusal = failure
+            // Of five the queue takes two, in whatever order they come; the others are refused while the first one runs.
+            var once = CallOptions(timeout: .seconds(20))
+            once.retry = RetryPolicy.none
+            let options = once
+            await withTaskGroup(of: Failure?.self) { group in
+                for _ in 0..<5 {
+                    group.addTask {
+                        await failure { () -> RawMessage in
+                            try await client.unary(Self.held, RawMessage(), options: options)
+                        }
+                    }
                 }
+                for _ in 0..<3 {
+                    let refusal = await group.next().flatMap { $0 }
+                    #expect(refusal?.code == .unavailable)
+                    #expect(refusal?.reason == "OVERLOADED")
+                    #expect((refusal?.retryAfterMs ?? 0) > 0)
+                }
+                held.gate.open()
+                for await failed in group { #expect(failed == nil) }
             }
-            #expect(refusal?.code == .unavailable)
-            #expect(refusal?.reason == "OVERLOADED")
-            #expect((refusal?.retryAfterMs ?? 0) > 0)
-            held.gate.open()
-            for call in [running] + waiting { _ = try await call.value }
+            _ = try await running.value
         }
     }
 
