@@ -10,8 +10,8 @@ struct WriteEmitter {
             writer.line("writer.map(\(number), \(name), by: \(precedes(entry.fields[0]))) { writer, key, value in")
             writer.indented { writer in
                 // A pair is a message of two fields; the value has the higher number.
-                writer.line(always(entry.fields[1], "value", isAlways: isMessage(entry.fields[1])))
-                writer.line(always(entry.fields[0], "key", isAlways: false))
+                writer.line(single(entry.fields[1], "value", isAlways: isMessage(entry.fields[1])))
+                writer.line(single(entry.fields[0], "key", isAlways: false))
             }
             writer.line("}")
         } else if field.isRepeated {
@@ -19,12 +19,12 @@ struct WriteEmitter {
         } else if let oneof = field.oneof {
             let choice = "self." + Names.lowerCamel(message.oneofs[oneof].name)
             writer.block("if case .\(Names.lowerCamel(field.name))(let value) = \(choice)") { writer in
-                writer.line(always(field, "value", isAlways: true))
+                writer.line(single(field, "value", isAlways: true))
             }
         } else if isMessage(field) {
-            writer.line("if let value = \(name) { \(always(field, "value", isAlways: true)) }")
+            writer.line("if let value = \(name) { \(single(field, "value", isAlways: true)) }")
         } else {
-            writer.line(always(field, name, isAlways: false))
+            writer.line(single(field, name, isAlways: false))
         }
         return writer
     }
@@ -32,7 +32,7 @@ struct WriteEmitter {
     private func repeated(_ field: Field, _ name: String) -> SourceWriter {
         var writer = SourceWriter()
         func each() {
-            writer.closure("writer.each(\(name))", "writer, value in " + always(field, "value", isAlways: true))
+            writer.closure("writer.each(\(name))", "writer, value in " + single(field, "value", isAlways: true))
         }
         switch field.kind {
         case .message: writer.line("writer.messages(\(field.number), \(name))")
@@ -49,7 +49,7 @@ struct WriteEmitter {
     }
 
     /// Writes one value; with `isAlways` also when it is the default.
-    private func always(_ field: Field, _ value: String, isAlways: Bool) -> String {
+    private func single(_ field: Field, _ value: String, isAlways: Bool) -> String {
         let rest = isAlways ? ", always: true)" : ")"
         return switch field.kind {
         case .message: "writer.message(\(field.number), \(value))"

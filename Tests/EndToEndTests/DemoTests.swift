@@ -4,9 +4,6 @@ import Testing
 /// What a newcomer types first, with the programs that are built already.
 @Suite(.enabled(if: Programs.missing == nil, "\(Programs.missing ?? "")"), .timeLimit(.minutes(3)))
 struct DemoTests {
-    private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent().path
-
     private static func demo(_ system: LiveSystem, _ arguments: String...) throws -> Child {
         let settings = [
             "ACP_BIN_DIR": Programs.directory,
@@ -16,7 +13,7 @@ struct DemoTests {
             "ACP_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none", "ACP_API_KEY": "acp_live_none",
         ]
         return try Child(
-            "\(root)/dev/demo", arguments,
+            "\(Programs.checkout)/dev/demo", arguments,
             environment: ProcessInfo.processInfo.environment.merging(settings) { $1 },
             directory: "\(system.directory)/out")
     }
@@ -38,7 +35,7 @@ struct DemoTests {
             #expect(ended.status == 0, "\(ended.output) \(ended.errors)")
             #expect(Self.endsWithTheCitedAnswer(ended.output, ended.errors), "\(ended.output) \(ended.errors)")
             #expect(
-                Self.commands(try String(contentsOfFile: "\(Self.root)/README.md", encoding: .utf8))
+                Self.commands(try String(contentsOfFile: "\(Programs.checkout)/README.md", encoding: .utf8))
                     == Self.commands(ended.output))
             await #expect(throws: (any Error).self, "the gateway still answers") { try await system.curl("/healthz") }
         }

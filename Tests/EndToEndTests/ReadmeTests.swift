@@ -4,12 +4,9 @@ import Testing
 /// The README's commands work as they are written there.
 @Suite(.enabled(if: Programs.missing == nil, "\(Programs.missing ?? "")"), .timeLimit(.minutes(3)))
 struct ReadmeTests {
-    private static let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent().path
-
     /// The lines of code blocks that begin with `command`.
     private static func lines(_ command: String) throws -> [String] {
-        let text = try String(contentsOfFile: "\(root)/README.md", encoding: .utf8)
+        let text = try String(contentsOfFile: "\(Programs.checkout)/README.md", encoding: .utf8)
         let blocks = text.components(separatedBy: "\n```").enumerated().filter { $0.offset % 2 == 1 }.map(\.element)
         return blocks.flatMap { $0.split(separator: "\n") }.map(String.init).filter { $0.hasPrefix(command + " ") }
     }
@@ -17,7 +14,8 @@ struct ReadmeTests {
     @Test func itsCommandsWork() async throws {
         try await withServices { system in
             for (name, copy) in [("samples", "docs"), ("samples/spec/returns-interface.pdf", "spec.pdf")] {
-                try FileManager.default.copyItem(atPath: "\(Self.root)/\(name)", toPath: "\(system.directory)/\(copy)")
+                try FileManager.default.copyItem(
+                    atPath: "\(Programs.checkout)/\(name)", toPath: "\(system.directory)/\(copy)")
             }
             let commands = try Self.lines("acp")
             let requests = try Self.lines("curl")

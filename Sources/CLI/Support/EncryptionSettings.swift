@@ -2,7 +2,7 @@ internal import Core
 public import Platform
 public import RPC
 
-/// The settings of TLS as the two ends take them: the same for commands and for services that call each other.
+/// The settings of connections as the two ends take them: the same for commands and for services that call each other.
 extension Configuration {
     /// How services are reached whose address says acps:// or https://.
     /// - Throws: `Failure` FAILED_PRECONDITION for a certificate without its key or the other way round.
@@ -12,6 +12,18 @@ extension Configuration {
         tls.serverName = self[.rpcTLSServerName]
         tls.identity = try identity(.rpcTLSClientCertificate, .rpcTLSClientKey)
         return tls
+    }
+
+    /// How a service that messages call `serviceName` is called.
+    /// - Throws: as `clientTLS`.
+    public func clientSettings(of serviceName: String) throws -> RPCClient.Configuration {
+        var settings = RPCClient.Configuration()
+        settings.serviceName = serviceName
+        settings.limits.frameBytesMax = self[.rpcFrameBytesMax]
+        settings.limits.messageBytesMax = self[.rpcMessageBytesMax]
+        settings.tls = try clientTLS()
+        settings.allowsInsecure = self[.rpcInsecureAllow]
+        return settings
     }
 
     /// How this process's services are encrypted; nil when they are not.

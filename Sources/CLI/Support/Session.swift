@@ -119,18 +119,12 @@ struct Session: Sendable {
 
     private func client(_ address: String, setting: String, name: String, called: String) throws -> RPCClient {
         let endpoint = try Self.endpoint(address, setting: setting, configuration)
-        let tls = try configuration.clientTLS()
+        let settings = try configuration.clientSettings(of: called)
         return connections.state.withLock { state in
             state.last = "\(name) at \(endpoint.description)"
             if let client = state.clients[address] { return client }
             let runtime = state.runtime ?? RPCRuntime(threads: 1)
             state.runtime = runtime
-            var settings = RPCClient.Configuration()
-            settings.serviceName = called
-            settings.limits.frameBytesMax = configuration[.rpcFrameBytesMax]
-            settings.limits.messageBytesMax = configuration[.rpcMessageBytesMax]
-            settings.tls = tls
-            settings.allowsInsecure = configuration[.rpcInsecureAllow]
             let client = RPCClient(runtime: runtime, endpoint: endpoint, configuration: settings)
             state.clients[address] = client
             return client
@@ -149,8 +143,7 @@ struct Session: Sendable {
     ) throws -> Endpoint {
         let endpoint = try Endpoint(address)
         guard !endpoint.isEncrypted, !configuration[.rpcInsecureAllow] else { return endpoint }
-        func isLoopback(_ host: String) -> Bool { host == "localhost" || host == "::1" || host.hasPrefix("127.") }
-        if let host = endpoint.hosts.map(\.name).first(where: { !isLoopback($0) }) {
+        if let host = endpoint.hosts.map(\.name).first(where: { !Configuration.isLoopback(host: $0) }) {
             throw Failure(
                 .failedPrecondition, reason: "INSECURE_ADDRESS",
                 "\(setting) is \(host), which is not this machine, and the API key would travel unencrypted.",

@@ -55,7 +55,11 @@ extension Configuration {
 
     /// Services take unencrypted connections from their own machine, except when everybody must show a certificate.
     static func encryptsByDefault(host: String, hasCertificate: Bool, requiresClientCertificate: Bool) -> Bool {
-        let isLoopback = host == "localhost" || host == "::1" || host == "[::1]" || host.hasPrefix("127.")
-        return hasCertificate && (requiresClientCertificate || !isLoopback)
+        hasCertificate && (requiresClientCertificate || !isLoopback(host: host))
+    }
+
+    /// Whether `host`, as it is written in an address, is this machine.
+    public static func isLoopback(host: String) -> Bool {
+        host == "localhost" || host == "::1" || host == "[::1]" || host.hasPrefix("127.")
     }
 }

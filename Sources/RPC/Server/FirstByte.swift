@@ -36,13 +36,7 @@ enum FirstByte {
         let text = "Refused: \(refusal.reason).\r\n"
         switch self {
         case .acp:
-            var frame = WireGoAway()
-            frame.code = UInt32(refusal.code.rawValue)
-            frame.message = refusal.reason
-            frame.majorMin = UInt32(Preface.major)
-            frame.majorMax = UInt32(Preface.major)
-            var meta = ByteBuffer()
-            frame.encode(into: &meta)
+            var meta = WireGoAway(refusal.code, refusal.reason).encoded()
             FrameHeader(
                 length: meta.readableBytes, type: FrameType.goAway.rawValue, flags: [],
                 metaLength: meta.readableBytes, stream: 0

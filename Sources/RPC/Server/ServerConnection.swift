@@ -337,10 +337,12 @@ final class ServerConnection: Connection, @unchecked Sendable {
     override func sendHeaders(_ metadata: Metadata, on stream: RPCStream) {
         guard stream.isOpen, stream.headers.isEmpty, !stream.hasSentData, !metadata.isEmpty else { return }
         stream.headers = metadata
-        let meta = WireHeaders(metadata).encoded()
+        let start = beginFrame(.headers, [], stream: stream.id)
+        WireHeaders(metadata).encode(into: &outbound)
+        let metaLength = outbound.writerIndex - start - FrameHeader.bytes
         // A peer of such small frames goes without.
-        guard meta.readableBytes <= sentMetaBytesMax else { return }
-        writeFrame(.headers, stream: stream.id, meta: { $0.writeImmutableBuffer(meta) })
+        guard metaLength <= sentMetaBytesMax else { return dropFrame(start) }
+        endFrame(start, metaLength: metaLength)
     }
 
     // MARK: Draining

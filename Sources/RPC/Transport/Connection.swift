@@ -269,12 +269,7 @@ class Connection: ChannelDuplexHandler, @unchecked Sendable {
     }
 
     func goAway(lastStream: UInt32, code: StatusCode, _ message: String) {
-        var frame = WireGoAway()
-        frame.lastStream = lastStream
-        frame.code = UInt32(code.rawValue)
-        frame.message = message
-        frame.majorMin = UInt32(Preface.major)
-        frame.majorMax = UInt32(Preface.major)
+        let frame = WireGoAway(code, message, lastStream: lastStream)
         writeFrame(.goAway, stream: 0, meta: { frame.encode(into: &$0) })
     }
 

@@ -93,6 +93,3 @@ package func swiftBytes(_ data: ProtobufCBinaryData) -> [UInt8] {
     bytes.append(contentsOf: UnsafeBufferPointer(start: base, count: data.len))
     return bytes
 }
-
-/// The order of texts in a map: by their bytes.
-package func textPrecedes(_ left: String, _ right: String) -> Bool { left.utf8.lexicographicallyPrecedes(right.utf8) }

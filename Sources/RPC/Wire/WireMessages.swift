@@ -1,3 +1,4 @@
+internal import Core
 internal import NIOCore
 
 extension RPCLimits {
@@ -22,6 +23,14 @@ extension RPCLimits {
         hello.build = build
         hello.credential = credential
         return hello
+    }
+}
+
+extension WireGoAway {
+    init(_ code: StatusCode, _ message: String, lastStream: UInt32 = 0) {
+        let major = UInt32(Preface.major)
+        self.init(
+            lastStream: lastStream, code: UInt32(code.rawValue), message: message, majorMin: major, majorMax: major)
     }
 }
 

@@ -235,3 +235,6 @@ package func zigzag(_ value: Int32) -> UInt64 { UInt64(UInt32(bitPattern: value 
 
 @inline(__always)
 package func zigzag(_ value: Int64) -> UInt64 { UInt64(bitPattern: value << 1 ^ value >> 63) }
+
+/// The order of texts in a map: by their bytes.
+package func textPrecedes(_ left: String, _ right: String) -> Bool { left.utf8.lexicographicallyPrecedes(right.utf8) }

@@ -145,12 +145,7 @@ extension ServerSystem {
         } else {
             endpoint = try Endpoint(configuration[name == .ingest ? .ingestURL : .agentsURL])
         }
-        var settings = RPCClient.Configuration()
-        settings.serviceName = "the \(name.rawValue) service"
-        settings.limits.frameBytesMax = configuration[.rpcFrameBytesMax]
-        settings.limits.messageBytesMax = configuration[.rpcMessageBytesMax]
-        settings.tls = try configuration.clientTLS()
-        settings.allowsInsecure = configuration[.rpcInsecureAllow]
+        let settings = try configuration.clientSettings(of: "the \(name.rawValue) service")
         let client = RPCClient(runtime: runtime, endpoint: endpoint, configuration: settings)
         parts.withLock { $0.clients.append(client) }
         return client

@@ -11,6 +11,9 @@ enum Programs {
         return (own as NSString).deletingLastPathComponent
     }()
 
+    /// The folder of the checkout that these tests are part of.
+    static let checkout = URL(fileURLWithPath: #filePath).appending(path: "../../../..").standardizedFileURL.path
+
     static var acp: String { "\(directory)/acp" }
 
     /// nil when everything is there; otherwise why the tests cannot run.

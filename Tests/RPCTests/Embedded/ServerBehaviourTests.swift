@@ -6,15 +6,6 @@ import Testing
 
 /// A real server's end against peers that stall, break off or ask for little. Each was wrong once.
 @Suite struct ServerBehaviourTests {
-    private func end(
-        _ service: EmbeddedService = EmbeddedService(), _ change: (inout RPCServer.Configuration) -> Void = { _ in },
-        hello: WireFrame = .hello()
-    ) throws -> EmbeddedEnd<ServerConnection> {
-        var configuration = RPCServer.Configuration()
-        change(&configuration)
-        return try .server(configuration, router: service.router, hello: hello)
-    }
-
     @Test func aReplyAboveThePeersLimitEndsTheCall() throws {
         for compresses in [false, true] {
             let service = EmbeddedService()
@@ -23,7 +14,8 @@ import Testing
                 $0.messageBytesMax = 2000
                 $0.features = Features.zstd.rawValue
             }
-            let end = try end(service, { $0.options.compression = compresses ? .always : .never }, hello: hello)
+            let end = try EmbeddedEnd.server(
+                service, { $0.options.compression = compresses ? .always : .never }, hello: hello)
             end.receive(.request(1, EmbeddedService.hold.path))
             service.letGo()
             #expect(try end.sent().last?.statusMeta?.failure?.reason == Failure.tooLarge)
@@ -32,7 +24,7 @@ import Testing
     }
 
     @Test func aPeerThatTakesNothingIsNotListenedTo() throws {
-        let end = try end { $0.limits.unsentBytesMax = 100_000 }
+        let end = try EmbeddedEnd.server { $0.limits.unsentBytesMax = 100_000 }
         end.isStalled = true
         let before = end.writtenBytes
         var requests = ByteBuffer()
@@ -53,7 +45,7 @@ import Testing
     }
 
     @Test func aPeerThatBreaksTheProtocolAndTakesNothingIsClosed() throws {
-        let end = try end()
+        let end = try EmbeddedEnd.server()
         end.isStalled = true
         end.receive(WireFrame(type: .ping, payload: [1]))
         #expect(end.connection.isClosed)
@@ -66,7 +58,7 @@ import Testing
     @Test func deadlinesAreMetWithinATickAndNeverEarly() throws {
         for offset in 0..<12 {
             let service = EmbeddedService()
-            let end = try end(service)
+            let end = try EmbeddedEnd.server(service)
             end.embedded.pass(milliseconds: Int64(offset))
             end.receive(.request(1, EmbeddedService.hold.path, timeoutMs: 17))
             end.embedded.pass(milliseconds: 16)
@@ -81,7 +73,7 @@ import Testing
     }
 
     @Test func aHalfOpenConnectionIsAskedAfter30SecondsAndClosedAfter40() throws {
-        let end = try end()
+        let end = try EmbeddedEnd.server()
         end.embedded.pass(milliseconds: 29_999)
         #expect(try end.sent().isEmpty)
         end.embedded.pass(milliseconds: 1)
@@ -94,7 +86,7 @@ import Testing
 
     @Test func aShortStallAfterALongSilenceIsNoLongOne() throws {
         let service = EmbeddedService()
-        let end = try end(service)
+        let end = try EmbeddedEnd.server(service)
         end.receive(.request(1, EmbeddedService.hold.path))
         end.embedded.pass(milliseconds: 29_000)
         end.isStalled = true
@@ -111,7 +103,7 @@ import Testing
     @Test func aMessageDoesNotKeepTheBufferItCameIn() throws {
         let service = EmbeddedService()
         service.collectsLater = true
-        let end = try end(service) {
+        let end = try EmbeddedEnd.server(service) {
             $0.concurrency = [EmbeddedService.hold.path: ConcurrencyLimit(runningMax: 1)]
         }
         var read = ByteBufferAllocator().buffer(capacity: 1 << 20)
@@ -137,7 +129,7 @@ import Testing
     }
 
     @Test func flagsThatContradictEachOtherAreAViolation() throws {
-        let end = try end()
+        let end = try EmbeddedEnd.server()
         end.receive(.request(1, EmbeddedService.collect.path, flags: .noMessage))
         end.receive(.data(1, 0, [.endMessage, .noMessage]))
         #expect(try end.sent().last?.type == .goAway)
@@ -145,7 +137,7 @@ import Testing
 
     @Test func aCancelledCallThatWaitsForItsTurnLeavesTheQueue() throws {
         let service = EmbeddedService()
-        let end = try end(service) {
+        let end = try EmbeddedEnd.server(service) {
             $0.concurrency = [EmbeddedService.hold.path: ConcurrencyLimit(runningMax: 1)]
         }
         for stream in [UInt32(1), 3, 5] { end.receive(.request(stream, EmbeddedService.hold.path)) }

@@ -6,15 +6,6 @@ import Testing
 
 /// Every limit that a client can meet: what is at it is taken, what is one above is not.
 @Suite struct ServerLimitTests {
-    private func end(
-        _ service: EmbeddedService = EmbeddedService(), _ change: (inout RPCServer.Configuration) -> Void = { _ in },
-        hello: WireFrame = .hello()
-    ) throws -> EmbeddedEnd<ServerConnection> {
-        var configuration = RPCServer.Configuration()
-        change(&configuration)
-        return try .server(configuration, router: service.router, hello: hello)
-    }
-
     /// A REQUEST for Echo whose frame has this length.
     private func request(length: Int, stream: UInt32 = 1) -> WireFrame {
         var frame = WireFrame.request(stream, EmbeddedService.echo.path)
@@ -23,7 +14,7 @@ import Testing
     }
 
     @Test(arguments: [65_536, 1 << 20]) func framesAreLimitedToTheByte(_ limit: Int) throws {
-        let end = try end { $0.limits.frameBytesMax = limit }
+        let end = try EmbeddedEnd.server { $0.limits.frameBytesMax = limit }
         end.receive(request(length: limit))
         #expect(try end.sent().contains { $0.type == .status || $0.type == .data })
         end.receive(request(length: limit + 1, stream: 3))
@@ -34,7 +25,7 @@ import Testing
     @Test func limitsBelowTheDefaultsBindOnlyWhoHasReadThem() throws {
         let service = EmbeddedService()
         service.collectsLater = true
-        let end = try end(service) {
+        let end = try EmbeddedEnd.server(service) {
             $0.limits.frameBytesMax = 1024
             $0.limits.streamWindowBytes = 2000
             $0.limits.connectionWindowBytes = 3000
@@ -53,7 +44,7 @@ import Testing
         for excess in [0, 1] {
             let service = EmbeddedService()
             service.collectsLater = true
-            let end = try end(service) { $0.limits.streamWindowBytes = window }
+            let end = try EmbeddedEnd.server(service) { $0.limits.streamWindowBytes = window }
             end.receive(.request(1, EmbeddedService.collect.path, flags: .noMessage))
             var rest = window + excess
             while rest > 0 {
@@ -69,7 +60,7 @@ import Testing
         for excess in [0, 1] {
             let service = EmbeddedService()
             service.collectsLater = true
-            let end = try end(service)
+            let end = try EmbeddedEnd.server(service)
             var rest = (4 << 20) + excess
             var stream: UInt32 = 1
             while rest > 0 {
@@ -87,7 +78,7 @@ import Testing
     @Test(arguments: [WireFrame.window(1, 1), .window(0, 1)]) func sendWindowsMayNotGrowBeyondTheirBound(
         _ frame: WireFrame
     ) throws {
-        let end = try end()
+        let end = try EmbeddedEnd.server()
         end.receive(.request(1, EmbeddedService.collect.path, flags: .noMessage))
         let most = UInt32(Int(Int32.max) - (frame.stream == 0 ? 4 << 20 : 262_144))
         end.receive(.window(frame.stream, most))
@@ -98,7 +89,7 @@ import Testing
 
     @Test func messagesAreLimitedToTheByteAndTheirCreditComesBack() throws {
         let service = EmbeddedService()
-        let end = try end(service) {
+        let end = try EmbeddedEnd.server(service) {
             $0.limits.messageBytesMax = 100_000
             $0.limits.connectionWindowBytes = 1 << 20
         }
@@ -118,7 +109,7 @@ import Testing
     }
 
     @Test func aFrameLargerThanAMessageMayBeGivesItsCreditBackToo() throws {
-        let end = try end { $0.limits.messageBytesMax = 1000 }
+        let end = try EmbeddedEnd.server { $0.limits.messageBytesMax = 1000 }
         end.receive(.request(1, EmbeddedService.collect.path, flags: .noMessage), .data(1, 1001))
         #expect(try end.sent().first { $0.type == .status }?.statusMeta?.failure?.reason == Failure.tooLarge)
         #expect(end.connection.connectionReceiveWindow.isWhole)
@@ -126,7 +117,7 @@ import Testing
 
     @Test func metaPartsAreLimitedToTheByte() throws {
         for excess in [0, 1] {
-            let end = try end()
+            let end = try EmbeddedEnd.server()
             var frame = WireFrame.request(1, EmbeddedService.echo.path) { $0.credential = "c" }
             let room = RPCLimits.metaBytesMax + excess - frame.meta.count
             // Its length takes a byte more.
@@ -139,7 +130,7 @@ import Testing
 
     @Test func metadataIsLimitedToThePairAndTheByte() throws {
         func reason(_ pairs: [(String, [UInt8])]) throws -> (StatusCode?, String?) {
-            let end = try end()
+            let end = try EmbeddedEnd.server()
             var frame = WireFrame.request(1, EmbeddedService.echo.path)
             for (key, value) in pairs {
                 var pair = WirePair()
@@ -170,7 +161,7 @@ import Testing
 
     @Test func callsInFlightAreLimitedToTheCall() throws {
         let service = EmbeddedService()
-        let end = try end(service) { $0.limits.streamsMax = 3 }
+        let end = try EmbeddedEnd.server(service) { $0.limits.streamsMax = 3 }
         for stream in [UInt32(1), 3, 5] { end.receive(.request(stream, EmbeddedService.hold.path)) }
         #expect(try end.sent().isEmpty)
         end.receive(.request(7, EmbeddedService.hold.path))
@@ -206,7 +197,7 @@ import Testing
     @Test func messagesThatNobodyReadsAreLimitedInNumber() throws {
         let service = EmbeddedService()
         service.collectsLater = true
-        let end = try end(service)
+        let end = try EmbeddedEnd.server(service)
         end.receive(.request(1, EmbeddedService.collect.path, flags: .noMessage))
         var batch = ByteBuffer()
         for _ in 0..<1024 { batch.writeImmutableBuffer(WireFrame.data(1, 0).bytes) }
@@ -237,7 +228,7 @@ import Testing
     @Test func whatIsSentKeepsToThePeersFramesWhateverItsKind() throws {
         let service = EmbeddedService()
         service.replyBytes = 5000
-        let end = try end(service, hello: .hello { $0.frameBytesMax = 1024 })
+        let end = try EmbeddedEnd.server(service, hello: .hello { $0.frameBytesMax = 1024 })
         end.receive(.request(1, EmbeddedService.hold.path))
         service.letGo()
         end.embedded.run()
@@ -265,7 +256,7 @@ import Testing
 
     @Test func whatACallWaitedIsReported() throws {
         let service = EmbeddedService()
-        let end = try end(service) {
+        let end = try EmbeddedEnd.server(service) {
             $0.concurrency = [EmbeddedService.hold.path: ConcurrencyLimit(runningMax: 1, waitingMax: 1)]
         }
         end.receive(.request(1, EmbeddedService.hold.path), .request(3, EmbeddedService.hold.path))
@@ -296,7 +287,7 @@ import Testing
 
     @Test func aDrainWaitsFiveSecondsForItsAnswer() throws {
         let service = EmbeddedService()
-        let end = try end(service)
+        let end = try EmbeddedEnd.server(service)
         end.receive(.request(1, EmbeddedService.hold.path))
         end.connection.drain()
         #expect(try end.sent().map(\.type) == [.goAway, .ping])
@@ -317,7 +308,7 @@ import Testing
     @Test func streamsTakeTurnsOfOneQuantum() throws {
         let service = EmbeddedService()
         service.replyBytes = 200_000
-        let end = try end(service) { $0.limits.unsentBytesMax = 65_536 }
+        let end = try EmbeddedEnd.server(service) { $0.limits.unsentBytesMax = 65_536 }
         end.isStalled = true
         end.receive(.request(1, EmbeddedService.hold.path), .request(3, EmbeddedService.hold.path))
         service.letGo()

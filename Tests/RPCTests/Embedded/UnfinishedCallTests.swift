@@ -6,17 +6,8 @@ import Testing
 
 /// Peers that begin what they do not finish, and those that give up what they began: each costs only itself.
 @Suite struct UnfinishedCallTests {
-    private func end(
-        _ service: EmbeddedService = EmbeddedService(), _ change: (inout RPCServer.Configuration) -> Void = { _ in },
-        hello: WireFrame = .hello()
-    ) throws -> EmbeddedEnd<ServerConnection> {
-        var configuration = RPCServer.Configuration()
-        change(&configuration)
-        return try .server(configuration, router: service.router, hello: hello)
-    }
-
     @Test func incompleteMessagesOfAllCallsTogetherAreLimitedToTheByte() throws {
-        let end = try end()
+        let end = try EmbeddedEnd.server()
         let (part, most) = (65_536, RPCLimits.partialBytesMax(messageBytesMax: RPCLimits().messageBytesMax))
         #expect(most == 32 << 20)
         // Messages of the largest size, all but their ends.
@@ -45,7 +36,7 @@ import Testing
 
     @Test func aCallWhoseMessageHasNotComeHoldsNoPlaceOfItsMethod() throws {
         let service = EmbeddedService()
-        let end = try end(service) {
+        let end = try EmbeddedEnd.server(service) {
             $0.concurrency = [EmbeddedService.hold.path: ConcurrencyLimit(runningMax: 1, waitingMax: 0)]
         }
         end.receive(.request(1, EmbeddedService.hold.path, flags: .noMessage))
@@ -79,7 +70,7 @@ import Testing
     @Test func callsThatHaveRunForLongMayAllBeCancelledAtOnce() throws {
         for (milliseconds, survives) in [(Int64(10_000), true), (1, false)] {
             let service = EmbeddedService()
-            let end = try end(service)
+            let end = try EmbeddedEnd.server(service)
             let calls = open(300, end)
             end.embedded.pass(milliseconds: milliseconds)
             // What begins the next window of ten seconds.
@@ -92,7 +83,7 @@ import Testing
     }
 
     @Test func cancellationsThatComeAfterTheEndHaveABudgetToTheFrame() throws {
-        let end = try end()
+        let end = try EmbeddedEnd.server()
         end.receive(.request(1, "/no/Method"))
         for _ in 0..<1001 { end.receive(.cancel(1)) }
         #expect(try !end.sent().contains { $0.type == .goAway }, "1,000 and one for the call that was opened")
@@ -103,13 +94,13 @@ import Testing
     }
 
     @Test func aPeerMayAskToBeAskedLessOften() throws {
-        let end = try end(hello: .hello { $0.pingIntervalMinMs = 60_000 })
+        let end = try EmbeddedEnd.server(hello: .hello { $0.pingIntervalMinMs = 60_000 })
         end.embedded.pass(milliseconds: 59_999)
         #expect(try end.sent().isEmpty)
         end.embedded.pass(milliseconds: 1)
         #expect(try end.sent().map(\.type) == [.ping])
         // Not for ever: one that is gone must be noticed.
-        let quiet = try self.end(hello: .hello { $0.pingIntervalMinMs = .max })
+        let quiet = try EmbeddedEnd.server(hello: .hello { $0.pingIntervalMinMs = .max })
         quiet.embedded.pass(milliseconds: Int64(RPCLimits.pingIntervalMsMax))
         #expect(try quiet.sent().map(\.type) == [.ping])
     }

@@ -23,6 +23,16 @@ extension EmbeddedEnd where End == ServerConnection {
         return end
     }
 
+    /// The same with the handlers of `service` and what `change` makes of the usual configuration.
+    static func server(
+        _ service: EmbeddedService = EmbeddedService(), _ change: (inout RPCServer.Configuration) -> Void = { _ in },
+        hello: WireFrame = .hello()
+    ) throws -> EmbeddedEnd {
+        var configuration = RPCServer.Configuration()
+        change(&configuration)
+        return try server(configuration, router: service.router, hello: hello)
+    }
+
     func receivePreface() {
         var bytes = ByteBuffer()
         Preface.write(to: &bytes)
