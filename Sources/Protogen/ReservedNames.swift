@@ -17,11 +17,11 @@ enum ReservedNames {
 
     /// Types of Core and of the hand-written part of RPC.
     private static let runtime: Set<String> = [
-        "ByteBuffer", "ByteSpan", "CConvertible", "CallContext", "CallOptions", "Catalogue", "Codec", "DecodeLimits",
+        "ByteBuffer", "ByteSpan", "CallContext", "CallOptions", "Catalogue", "Codec", "DecodeLimits",
         "DescriptorPool", "DescriptorSet", "Failure", "Limits", "MessageCatalogue", "Metadata",
         "MethodDescriptor", "MonotonicTime", "Principal", "Proto", "RPCClient", "RPCServer",
         "RequestReader", "RequestWriter", "ResponseReader", "ResponseWriter",
         "Role", "ServerContext", "ServiceRouter", "StatusCode", "TraceContext", "UUIDv7", "WallTime", "WireMessage",
-        "WireWritable", "WireWriter",
+        "WireReadable", "WireReader", "WireWritable", "WireWriter",
     ]
 }

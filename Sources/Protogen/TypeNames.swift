@@ -78,13 +78,19 @@ struct TypeNames {
         if let entry = mapEntry(field) { return ("[\(element(entry.fields[0])): \(element(entry.fields[1]))]", "[:]") }
         let element = element(field)
         if field.isRepeated { return ("[\(element)]", "[]") }
+        if case .message = field.kind { return (element + "?", "nil") }
+        return (element, initial(field))
+    }
+
+    /// One value of a field that was not sent, as Swift needs it for a property or variable whose type is told.
+    func initial(_ field: Field) -> String {
         switch field.kind {
-        case .string: return (element, "\"\"")
-        case .bytes: return (element, "[]")
-        case .bool: return (element, "false")
-        case .message: return (element + "?", "nil")
-        case .enumeration: return (element, ".default")
-        default: return (element, "0")
+        case .string: "\"\""
+        case .bytes: "[]"
+        case .bool: "false"
+        case .enumeration: ".default"
+        case .message(let name): swiftName(name) + "()"
+        default: "0"
         }
     }
 }

@@ -153,8 +153,8 @@ private func packed(_ message: some WireMessage) -> [UInt8] { Array(message.enco
             return try bytes.withUnsafeBytes { try UploadDocumentResponse.decode($0, limits: small) }.document
         }
         #expect(try decoded([]) == Document())
-        // A text takes memory also when a later one replaces it.
-        let failure = #expect(throws: Failure.self) { try decoded([0x61]) }
+        // A text that does not fit into the `String` itself takes memory also when a later one replaces it.
+        let failure = #expect(throws: Failure.self) { try decoded([UInt8](repeating: 0x61, count: 16)) }
         #expect(failure?.code == .resourceExhausted)
     }
 

@@ -203,7 +203,7 @@ static bool store_text(unpacker *unpacker, const field_type *field, void *slot, 
     uint64_t found;
     *(char **)slot = place_text(memory, bytes, count, &found);
     if (found == 0) return true;
-    unpacker->result = check_text(bytes, count);
+    unpacker->result = acp_text_check(bytes, count);
     if (unpacker->result == ACP_UNPACK_OK) return true;
     unpacker->bad_field = field->name;
     return false;

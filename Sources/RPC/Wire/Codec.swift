@@ -3,7 +3,8 @@ internal import CProtobufC
 internal import Core
 package import NIOCore
 
-/// The only place where C message structs come to life: read from untrusted bytes within a budget, in the thread's arena, for one closure.
+/// Messages from untrusted bytes, within a budget, and to the wire. Types that are known at run time only come as C structs, which live in
+/// the thread's arena for one closure.
 ///
 /// `package`, because code generated from the proto files of tests stands in a target of theirs.
 package enum Codec {
@@ -26,14 +27,28 @@ package enum Codec {
         return try body(UnsafeMutableRawPointer(message))
     }
 
-    /// Appends the message that `write` writes to `buffer`.
+    /// The message in `bytes`.
+    /// - Parameter descriptor: of its type.
     @inline(__always)
-    package static func pack(into buffer: inout ByteBuffer, _ write: (inout WireWriter) -> Void) {
+    package static func read<M: WireReadable>(
+        _ bytes: UnsafeRawBufferPointer, _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>, _ limits: DecodeLimits
+    ) throws -> M {
+        var reader = WireReader(bytes, budget: limits.unpackedBytesMax)
+        var message = M()
+        reader.charge(MemoryLayout<M>.stride)
+        message.read(from: &reader)
+        guard reader.problem == ACP_UNPACK_OK else { throw refusal(reader.problem, bytes, descriptor) }
+        return message
+    }
+
+    /// Appends `message` to `buffer`.
+    @inline(__always)
+    package static func write(_ message: some WireWritable, into buffer: inout ByteBuffer) {
         guard let arena = acp_arena_of_thread() else { preconditionFailure("no memory for the first arena block") }
         let mark = acp_arena_save(arena)
         defer { acp_arena_release(arena, mark) }
         var writer = WireWriter(arena: arena)
-        write(&writer)
+        message.write(to: &writer)
         buffer.writeBytes(writer.written)
     }
 
@@ -49,6 +64,18 @@ package enum Codec {
             acp_packed_copy(&packed, target.baseAddress!.assumingMemoryBound(to: UInt8.self))
             return packed.count
         }
+    }
+
+    /// Why the reader has refused a message. It does not know its fields' names: `acp_unpack` does, which refuses for the same reason.
+    @inline(never)
+    private static func refusal(
+        _ problem: acp_unpack_result, _ bytes: UnsafeRawBufferPointer,
+        _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>
+    ) -> any Error {
+        if problem == ACP_UNPACK_NOT_UTF8 || problem == ACP_UNPACK_NUL {
+            do { try unpack(bytes, descriptor, .standard) { _ in } } catch { return error }
+        }
+        return refusal(problem, nil, descriptor)
     }
 
     private static func refusal(

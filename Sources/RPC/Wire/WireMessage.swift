@@ -1,6 +1,6 @@
 public import NIOCore
 
-/// A protobuf message as a Swift value. Conformances are generated; they pack to and unpack from protobuf-c's structs.
+/// A protobuf message as a Swift value. Conformances are generated.
 public protocol WireMessage: Sendable, Hashable {
     /// The message with every field at its default.
     init()
@@ -16,7 +16,7 @@ public protocol WireMessage: Sendable, Hashable {
 
 /// What unpacking one message may cost.
 public struct DecodeLimits: Sendable, Hashable {
-    /// Bytes of memory the unpacked C structs may take.
+    /// Bytes of memory that the message may take, as far as can be told before it is taken.
     public var unpackedBytesMax: Int
 
     public init(unpackedBytesMax: Int = 64 << 20) {

@@ -10,7 +10,7 @@ package protocol WireWritable {
 /// Writes a message in protobuf's wire format from its end to its beginning: what is inside a message is there before its length has to
 /// be written, so that nothing is measured first.
 ///
-/// As `acp_pack` does for C structs: defaults are left out, so that equal messages have equal bytes. Valid only inside `Codec.pack`.
+/// As `acp_pack` does for C structs: defaults are left out, so that equal messages have equal bytes. Valid only inside `Codec.write`.
 package struct WireWriter {
     private static let roomMin = 1024
     /// Bytes of the longest varint.
@@ -166,16 +166,21 @@ package struct WireWriter {
 
     package mutating func messages<M: WireWritable>(_ number: UInt64, _ messages: [M]) {
         messages.withUnsafeBufferPointer { messages in
-            guard let first = messages.baseAddress else { return }
-            // In place: a copy would retain and release all that is in it.
-            for index in (0..<messages.count).reversed() { message(number, first[index]) }
+            let first = UnsafeMutablePointer(mutating: messages.baseAddress)
+            for index in (0..<messages.count).reversed() { element(number, &first.unsafelyUnwrapped[index]) }
         }
+    }
+
+    /// One of several messages. `inout`, for a copy would retain and release all that is in it; not inlined, for then it is one.
+    @inline(never)
+    private mutating func element<M: WireWritable>(_ number: UInt64, _ message: inout M) {
+        self.message(number, message)
     }
 
     /// Every value with a tag of its own.
     @inline(__always)
     package mutating func each<T>(_ values: [T], _ write: (inout WireWriter, T) -> Void) {
-        for value in values.reversed() { write(&self, value) }
+        for index in stride(from: values.count - 1, through: 0, by: -1) { write(&self, values[index]) }
     }
 
     /// Numbers under one tag; `put` writes one.

@@ -78,16 +78,30 @@ extension FuzzTarget {
         CodecSeeds.zstd
     }
 
-    /// The first byte names a type, the rest is a message of it: what is read is written and read as the same.
+    /// The first byte names a type, the rest is a message of it: what is read is written and read as the same, and the reader of C structs, which
+    /// JSON is made from, takes and refuses the same bytes.
     static let message = FuzzTarget(name: "message", inputBytesMax: 4096) { bytes in
         var input = FuzzInput(bytes)
         let type = MessageTypes.all[Int(input.byte()) % MessageTypes.all.count]
-        guard let first = try? type.roundTrip(ByteBuffer(bytes: input.rest())) else { return }
+        let message = ByteBuffer(bytes: input.rest())
+        let json = Result { try MessageJSON.encode(message, type: type.name) }
+        guard let first = try? type.roundTrip(message) else {
+            return try expect(!isRead(json), "only C takes a \(type.name)")
+        }
+        try expect(isRead(json), "only Swift takes a \(type.name)")
+        let firstJSON = try? MessageJSON.encode(first, type: type.name)
+        try expect((try? json.get()) == firstJSON, "C and Swift read a \(type.name) differently")
         let second = try type.roundTrip(first)
         // Compared as bytes: NaN is not equal to itself.
         try expect(first == second, "a \(type.name) changes when it is written and read again")
     } seeds: {
         try MessageTypes.seeds()
+    }
+
+    /// Whether a message was read, even when JSON has no way to say it.
+    private static func isRead(_ json: Result<[UInt8], any Error>) -> Bool {
+        guard case .failure(let error) = json else { return true }
+        return Failure(wrapping: error).code != .invalidArgument
     }
 
     /// The first byte names a type; bit 7 says that the rest is a message, otherwise it is JSON. What is read is a fixed point of writing and

@@ -100,6 +100,42 @@ acp_unpack_result acp_unpack(acp_arena *arena, const ProtobufCMessageDescriptor 
                              size_t count, size_t budget_bytes, bool keeps_unknown, ProtobufCMessage **message,
                              const char **bad_field);
 
+// 0 when all of `count` bytes are ASCII and none is NUL; otherwise `acp_text_check` says what they are.
+static inline uint64_t acp_text_scan(const uint8_t *bytes, size_t count) {
+    const uint64_t ones = 0x0101010101010101, highs = 0x8080808080808080;
+    if (count >= 16) {
+        typedef int8_t sixteen __attribute__((vector_size(16)));
+        typedef uint64_t two __attribute__((vector_size(16)));
+        sixteen found = {0}, chunk;
+        for (size_t at = 0; at < count - 16; at += 16) {
+            memcpy(&chunk, bytes + at, 16);
+            found |= chunk | (chunk == 0);
+        }
+        // The last sixteen bytes, some of them again.
+        memcpy(&chunk, bytes + count - 16, 16);
+        found |= chunk | (chunk == 0);
+        two both = (two)found;
+        return (both[0] | both[1]) & highs;
+    }
+    uint64_t low = ones, high = ones;
+    if (count >= 8) {
+        memcpy(&low, bytes, 8);
+        memcpy(&high, bytes + count - 8, 8);
+    } else if (count >= 4) {
+        uint32_t first, last;
+        memcpy(&first, bytes, 4);
+        memcpy(&last, bytes + count - 4, 4);
+        low = first | (uint64_t)last << 32;
+    } else {
+        for (size_t i = 0; i < count; i++) low = low << 8 | bytes[i];
+    }
+    // Where a byte is 0, subtracting one borrows from its top bit.
+    return (low | high | (low - ones) | (high - ones)) & highs;
+}
+
+// ACP_UNPACK_OK for UTF-8 without a NUL.
+acp_unpack_result acp_text_check(const uint8_t *bytes, size_t count);
+
 // A packed message: what was written, and what is large and stays where it is until `acp_packed_copy`.
 #define ACP_PACKED_PARTS_MAX 8
 typedef struct {
