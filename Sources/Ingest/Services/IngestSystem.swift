@@ -20,6 +20,8 @@ public struct IngestConfiguration: Sendable {
     public var extractLimits = ExtractionLimits()
     /// Largest original accepted, in bytes.
     public var uploadBytesMax = Limits.uploadBytesMax
+    /// Uploads received at the same time, at least 1; each may hold a MiB.
+    public var uploadsMax = 128
     /// Free bytes on the volume of the data directory below which no document is taken in; 0 to take all. A worker waits below half of it.
     public var freeBytesMin = 64 << 20
     /// Beginning of the Redis keys; systems that share a Redis need different ones.
@@ -87,7 +89,7 @@ public final class IngestSystem: Sendable {
         let store = DocumentStore(database: database)
         let uploads = UploadService(
             store: store, thread: files, spoolDirectory: spoolDirectory, bytesMax: configuration.uploadBytesMax,
-            space: space, wake: wake)
+            uploadsMax: configuration.uploadsMax, space: space, wake: wake)
         IngestServer(
             uploads: uploads, store: store, texts: RevisionText(database: database), queue: queue, status: status
         ) { [self] in logGrew() }.register(in: &router)
