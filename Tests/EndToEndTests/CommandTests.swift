@@ -101,6 +101,31 @@ struct CommandTests {
             #expect(origin("timeout") == "default")
             #expect(try await system.acp("config", "validate").status == 0)
 
+            // Each place overrules those behind it.
+            try system.write("config.toml", "timeout = \"11s\"\n[ingest]\nworkers = 3\n")
+            func resolved(_ arguments: [String], _ environment: [String: String] = [:]) async throws -> [String] {
+                let ended = try await system.start(
+                    ["config", "show", "-o", "json"] + arguments, environment: environment
+                ).wait(seconds: 20)
+                let settings = ended.json["settings"] as? [[String: Any]] ?? []
+                return settings.filter { ["timeout", "ingest.workers"].contains($0["key"] as? String) }.map {
+                    let place = $0["origin"] as? String ?? ""
+                    let origin = place.replacingOccurrences(of: "\(system.directory)/", with: "")
+                    return "\($0["key"] ?? "") \($0["value"] ?? "") \(origin)"
+                }
+            }
+            #expect(try await resolved([]) == ["timeout 11s config.toml:1", "ingest.workers 3 config.toml:3"])
+            let environment = ["ACP_TIMEOUT": "12s", "ACP_INGEST_WORKERS": "4"]
+            #expect(
+                try await resolved([], environment) == [
+                    "timeout 12s environment ACP_TIMEOUT", "ingest.workers 4 environment ACP_INGEST_WORKERS",
+                ])
+            #expect(
+                try await resolved(["--timeout", "13s", "--set", "ingest.workers=5"], environment)
+                    == ["timeout 13s flag", "ingest.workers 5 flag"])
+            let unknown = try await system.acp("status", "--set", "ingest.wokers=5")
+            #expect(unknown.status == 64 && unknown.errors.contains("did you mean ingest.workers"), "\(unknown.errors)")
+
             try system.write(
                 "config.toml", "[ingest]\nurl = \"acp://localhost:1\"\nworkers = \"many\"\ncolour = \"red\"\n")
             let invalid = try await system.acp("config", "validate")

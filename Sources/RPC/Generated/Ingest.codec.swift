@@ -145,9 +145,15 @@ extension Document: WireMessage, CConvertible {
         self.updatedAt = swiftMessage(c.pointee.updated_at)
         self.deleted = c.pointee.deleted != 0
         self.receipt = swiftMessage(c.pointee.receipt)
+        self.state = Document.State(rawValue: Int32(truncatingIfNeeded: c.pointee.state.rawValue))
+        self.reason = swiftString(c.pointee.reason)
+        self.message = swiftString(c.pointee.message)
     }
 
     package func write(to writer: inout WireWriter) {
+        writer.string(16, self.message)
+        writer.string(15, self.reason)
+        writer.varint(14, UInt64(bitPattern: Int64(self.state.rawValue)))
         if let value = self.receipt { writer.message(13, value) }
         writer.varint(12, self.deleted ? 1 : 0)
         if let value = self.updatedAt { writer.message(11, value) }
@@ -245,9 +251,11 @@ extension ListDocumentsRequest: WireMessage, CConvertible {
         self.pageSize = c.pointee.page_size
         self.pageToken = swiftString(c.pointee.page_token)
         self.includeDeleted = c.pointee.include_deleted != 0
+        self.state = Document.State(rawValue: Int32(truncatingIfNeeded: c.pointee.state.rawValue))
     }
 
     package func write(to writer: inout WireWriter) {
+        writer.varint(5, UInt64(bitPattern: Int64(self.state.rawValue)))
         writer.varint(4, self.includeDeleted ? 1 : 0)
         writer.string(3, self.pageToken)
         writer.varint(2, UInt64(self.pageSize))

@@ -59,9 +59,11 @@ extension Job: WireMessage, CConvertible {
         self.queuePosition = c.pointee.queue_position
         self.nextAttemptAt = swiftMessage(c.pointee.next_attempt_at)
         self.traceID = swiftString(c.pointee.trace_id)
+        self.unit = swiftString(c.pointee.unit)
     }
 
     package func write(to writer: inout WireWriter) {
+        writer.string(17, self.unit)
         writer.string(16, self.traceID)
         if let value = self.nextAttemptAt { writer.message(15, value) }
         writer.varint(14, UInt64(self.queuePosition))
