@@ -137,6 +137,34 @@ struct CommandTests {
         }
     }
 
+    /// A terminal that types what the test writes into a pipe.
+    @Test(.enabled(if: access("/usr/bin/script", X_OK) == 0, "there is no `script` to make a terminal"))
+    func aSecretIsAskedForOnATerminalAndNotShown() async throws {
+        try await withSystem { system in
+            for (keys, status) in [
+                ("acp_live_wrong\u{7F}\u{7F}\u{7F}\u{7F}\u{7F}right\r", Int32(0)), ("acp_live_x\u{03}", 130),
+            ] {
+                let pipe = "\(system.directory)/keys-\(status)"
+                guard mkfifo(pipe, 0o600) == 0 else { throw Problem("no pipe") }
+                let end = open(pipe, O_RDWR | O_CLOEXEC)
+                defer { close(end) }
+                let command = "'\(Programs.acp)' config set-service ingest --api-key-stdin"
+                let script = "exec /usr/bin/script --quiet --return --command \"\(command)\" /dev/null < '\(pipe)'"
+                let child = try Child(
+                    "/bin/sh", ["-c", script], environment: system.environment.merging(["TERM": "xterm"]) { $1 },
+                    directory: "\(system.directory)/out")
+                let isAsked = try await eventually(seconds: 20) { child.output.contains("API key: ") || child.hasEnded }
+                #expect(isAsked && !child.hasEnded, "\(child.output)")
+                #expect(write(end, keys, keys.utf8.count) == keys.utf8.count)
+                let ended = try await child.wait(seconds: 20)
+                #expect(ended.status == status, "\(ended.output)")
+                #expect(!ended.output.contains("acp_live"), "\(ended.output)")
+            }
+            let file = try String(contentsOfFile: "\(system.directory)/config.toml", encoding: .utf8)
+            #expect(file.contains("\"acp_live_right\""), "\(file)")
+        }
+    }
+
     @Test func commandsEndWithTheStatusThatSaysWhy() async throws {
         try await withServices { system in
             // Without a worker, so that waiting lasts.

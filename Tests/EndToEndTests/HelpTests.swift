@@ -61,7 +61,7 @@ struct HelpTests {
             for example in examples.sorted(by: { Self.rank($0.line) < Self.rank($1.line) })
             where seen.insert(example.line).inserted {
                 var line = example.line
-                #expect(line.hasPrefix("acp "), "\(example.page): \(line)")
+                #expect(line.hasPrefix("acp ") || line.hasPrefix("echo "), "\(example.page): \(line)")
                 // What a reader has and this test has not, or the other way round: ids, and where the servers are.
                 if line.contains("01936f0e-") {
                     let id = try await Self.id(line.contains("delete") ? "documents" : "jobs", system)
@@ -83,7 +83,9 @@ struct HelpTests {
                     continue
                 }
                 // Settings are changed in a file of their own.
-                let settings = line.contains("set-service") ? ["ACP_CONFIG": "\(system.directory)/other.toml"] : [:]
+                let isSetting = line.contains("set-service")
+                let settings =
+                    isSetting ? ["ACP_CONFIG": "\(system.directory)/other.toml", "ACP_API_KEY": "acp_live_any"] : [:]
                 let ended = try await Self.shell(line, system, settings).wait(seconds: 60)
                 #expect(ended.status == 0, "\(example.page): \(line): \(ended.output) \(ended.errors)")
                 if line.hasPrefix("acp keys create") {

@@ -109,6 +109,30 @@ import Testing
         }
     }
 
+    /// Through parser, worker, database and stream. Telling often, so that a document which takes a second is seen on its way.
+    @Test(.enabled(if: TestSystem.extractorPath != nil, "acp-extract is not built, or ACP_BIN_DIR does not name it"))
+    func thePagesOfALongDocumentAreSeenPassing() async throws {
+        try await withSystem(adjust: { $0.progress = .milliseconds(2) }) { system in
+            let pages = 2000
+            let job = try #require(
+                try await system.upload("long.pdf", tinyPDF("A line of granite.", pages: pages)).job)
+            let updates = try await system.ingest.watchJob(GetJobRequest(id: job.id))
+            try await system.system.startWorker()
+            var seen: [RPC.Job] = []
+            for try await job in updates { seen.append(job) }
+            #expect(seen.last?.state == .succeeded && seen.last?.unit == "chunks")
+            let pagesSeen = seen.filter { $0.stage == "extracting" && $0.unit == "pages" }
+            #expect(pagesSeen.contains { $0.done > 0 && $0.done < $0.total }, "\(seen.map(\.stage))")
+            #expect(pagesSeen.allSatisfy { $0.total == UInt64(pages) && $0.done <= $0.total })
+            let order = ["received", "extracting", "chunking", "publishing", "published"]
+            for (before, after) in zip(seen, seen.dropFirst()) {
+                let stages = [before, after].compactMap { order.firstIndex(of: $0.stage) }
+                #expect(stages.count == 2 && stages[0] <= stages[1], "\(before.stage), then \(after.stage)")
+                if before.stage == after.stage { #expect(before.done <= after.done && before.total <= after.total) }
+            }
+        }
+    }
+
     @Test(.enabled(if: TestSystem.extractorPath != nil, "acp-extract is not built, or ACP_BIN_DIR does not name it"))
     func aDocumentThatFailsSaysWhereAndStaysInTheList() async throws {
         try await withSystem { system in

@@ -18,6 +18,8 @@ public struct IngestConfiguration: Sendable {
     /// Documents extracted at the same time, at least 1.
     public var workers = 2
     public var extractLimits = ExtractionLimits()
+    /// How often a job's progress is told: most are done before anybody could look.
+    public var progress = Duration.milliseconds(500)
     /// Largest original accepted, in bytes.
     public var uploadBytesMax = Limits.uploadBytesMax
     /// Uploads received at the same time, at least 1; each may hold a MiB.
@@ -124,7 +126,8 @@ public final class IngestSystem: Sendable {
                 database: database, queue: queue, pool: pool,
                 originals: OriginalReader(database: database, spoolDirectory: spoolDirectory, thread: files),
                 space: space,
-                owner: configuration.instance, slots: max(1, configuration.workers), logger: logger
+                owner: configuration.instance, slots: max(1, configuration.workers), progress: configuration.progress,
+                logger: logger
             ) { [weak self] in self?.logGrew() })
         self.worker.withLock { $0 = RunningWorker(worker: worker, pool: pool) }
         worker.start()
