@@ -49,6 +49,7 @@ final class IngestWorker: Sendable {
     }
 
     func start() {
+        dependencies.queue.reportSizes(ofKinds: [DocumentStore.jobKind])
         loops.withLock { loops in
             guard loops.isEmpty else { return }
             loops = [

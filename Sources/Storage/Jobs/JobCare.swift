@@ -103,6 +103,9 @@ extension JobQueue {
         return swept
     }
 
+    /// Has the sizes of these queues in the metrics from the next sweep on, also while they are empty.
+    public func reportSizes(ofKinds kinds: [String]) { sizeMetrics.watch(kinds) }
+
     /// Publishes `acp_queue_size` per kind: ready (due), delayed, running.
     private func recordSizes() async throws {
         let rows = try await database.run { connection in
