@@ -115,6 +115,13 @@ struct StartTests {
                 .init(
                     arguments: ["serve", "gateway", "--gateway-port", "\(taken.port)"], status: 1,
                     says: ["\(taken.port)", "gateway", "--gateway-port"]),
+                .init(
+                    arguments: ["serve", "gateway", "--gateway-port", "0", "--set", "gateway.port=0"], status: 64,
+                    says: ["gateway.port", "leave one"]),
+                .init(
+                    arguments: ["up", "--set", "ingest.uploads-max=0"], status: 64,
+                    says: ["ingest.uploads-max", "4096"]),
+                .init(arguments: ["up", "--set", "colour=red"], status: 64, says: ["no setting colour"]),
                 .init(arguments: ["up", "--port-offset", "65535"], status: 64, says: ["65535", "ingest.port"]),
                 .init(
                     arguments: ["serve", "worker", "--extractor", "/nowhere/acp-extract"] + postgres + redis,
