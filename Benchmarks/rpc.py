@@ -14,6 +14,8 @@ import subprocess
 import sys
 import time
 
+import thresholds
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 NAMES = {"ours": "ACP/1 (ours)", "c-floor": "C epoll + protobuf-c (floor)", "grpc-cpp": "gRPC C++", "grpc-swift": "grpc-swift-2"}
 IN_FLIGHT = [1, 10, 100, 1000]
@@ -177,24 +179,6 @@ def figures(results):
     return found
 
 
-def judge(found, thresholds):
-    """What was reached: name to value, wanted and whether it passed."""
-    verdicts = {}
-    for name, threshold in thresholds.items():
-        if name not in found:
-            continue
-        value = found[name]
-        low, high = threshold.get("at_least"), threshold.get("at_most")
-        passed = (low is None or value >= low) and (high is None or value <= high)
-        wanted = f"≥ {low:,}" if low is not None else f"≤ {high:,}"
-        verdicts[name] = {"what": threshold["what"], "value": value, "wanted": wanted, "passed": passed}
-    return verdicts
-
-
-def shown(value):
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-
-
 def table(results, verdicts):
     """Markdown, to be pasted into Benchmarks/README.md."""
     lines = [
@@ -214,11 +198,7 @@ def table(results, verdicts):
         for field, name, form in (("calls_per_second", "calls/s", ",.0f"), ("cpu_us_per_call", "CPU µs per call", ".1f")):
             values = (format(results["in_flight"][str(n)][field], form) for n in IN_FLIGHT)
             lines.append(f"| {name} | " + " | ".join(values) + " |")
-    lines += ["", "| figure | measured | wanted | |", "|---|---|---|---|"]
-    for verdict in verdicts.values():
-        mark = "✓" if verdict["passed"] else "missed"
-        lines.append(f"| {verdict['what']} | {shown(verdict['value'])} | {verdict['wanted']} | {mark} |")
-    return "\n".join(lines)
+    return "\n".join(lines + [""] + thresholds.table(verdicts))
 
 
 def main():
@@ -238,21 +218,18 @@ def main():
 
     bench = Bench(peers, arguments.rounds, arguments.seconds)
     bench.run()
-    with open(os.path.join(HERE, "thresholds", "rpc.json"), encoding="utf-8") as file:
-        verdicts = judge(figures(bench.results), json.load(file))
+    verdicts = thresholds.judge(figures(bench.results), thresholds.load("rpc"))
     report = {
         "benchmark": "rpc", "rounds": arguments.rounds, "seconds": arguments.seconds, "cpus": os.cpu_count(),
         "machine": platform.machine(), "kernel": platform.release(), "rounds_measured": bench.measured,
         "rounds_disturbed": bench.disturbed, "results": bench.results, "figures": verdicts,
     }
     os.makedirs(os.path.join(HERE, "out"), exist_ok=True)
-    with open(os.path.join(HERE, "out", "rpc.json"), "w", encoding="utf-8") as file:
-        json.dump(report, file, indent=2, ensure_ascii=False)
-        file.write("\n")
+    thresholds.write(report, os.path.join(HERE, "out", "rpc.json"))
     print(table(bench.results, verdicts))
     if bench.disturbed:
         print(f"\n{bench.disturbed} of {bench.measured} rounds were disturbed by other processes: run it again on an idle machine.")
-    if arguments.strict and not all(verdict["passed"] for verdict in verdicts.values()):
+    if arguments.strict and not thresholds.all_passed(verdicts):
         sys.exit(1)
 
 

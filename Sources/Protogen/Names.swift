@@ -27,7 +27,7 @@ enum Names {
         return result
     }
 
-    /// A name as it is declared: Swift's keywords in backticks.
+    /// A name as it is declared, and as it is used without anything in front: Swift's keywords in backticks.
     static func declared(_ name: String) -> String { swiftKeywords.contains(name) ? "`\(name)`" : name }
 
     /// The enum case of a value: without the type's name in front where the value repeats it.
@@ -112,7 +112,8 @@ enum Names {
     private static let initialisms = ["id": "ID", "ids": "IDs", "url": "URL"]
 
     private static let swiftKeywords: Set<String> = [
-        "as", "associatedtype", "break", "case", "catch", "class", "continue", "default", "defer", "deinit", "do",
+        "as", "associatedtype", "await", "break", "case", "catch", "class", "continue", "default", "defer", "deinit",
+        "do",
         "else", "enum", "extension", "fallthrough", "false", "fileprivate", "for", "func", "guard", "if", "import",
         "in", "inout", "internal", "is", "let", "nil", "operator", "precedencegroup", "private", "protocol", "public",
         "repeat", "rethrows", "return", "static", "struct", "subscript", "super", "switch", "throw", "throws", "true",

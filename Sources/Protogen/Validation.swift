@@ -135,7 +135,7 @@ struct Validation {
             let methods = service.methods.map { Names.lowerCamel($0.name) }
             for (index, method) in service.methods.enumerated()
             where methods[..<index].contains(methods[index])
-                || ["all", "register", "client", "init"].contains(methods[index])
+                || ["all", "register", "client", "init", "self"].contains(methods[index])
             {
                 faults.append(
                     fault(

@@ -10,7 +10,8 @@ struct ServeCommand: AsyncParsableCommand {
             Logs go to standard error and to logs/ of the data directory. Stops on SIGTERM.
 
             Example:
-              acp serve ingest --database-url postgresql://acp@localhost/acp --redis-url redis://localhost:6379
+              acp serve ingest --database-url postgresql://acp@localhost/acp \\
+                --redis-url redis://localhost:6379
             """)
 
     enum Name: String, ExpressibleByArgument, CaseIterable { case ingest, agents, gateway, worker }

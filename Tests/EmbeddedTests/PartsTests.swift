@@ -30,6 +30,26 @@ struct PartsTests {
         #expect(PostmasterFile(text: "-9\n")?.pid == 9)
     }
 
+    /// A child holds its parent's open files from fork until it executes its program; a duplicate stands for it.
+    @Test func aReleasedLockIsFreeThoughAChildStillHasTheFileOpen() throws {
+        let scratch = try Scratch()
+        mkdir(scratch.data, 0o711)
+        let lock = try DataDirectoryLock(directory: scratch.data)
+        let path = DataDirectoryLock.path(in: scratch.data)
+        let descriptor = try #require(
+            ServerFiles.names(in: "/proc/self/fd").compactMap { Int32($0) }.first {
+                ServerFiles.realPath("/proc/self/fd/\($0)") == path
+            })
+        let inherited = dup(descriptor)
+        try #require(inherited >= 0)
+        defer { close(inherited) }
+        #expect(try DataDirectoryLock.owner(of: scratch.data)?.pid == getpid())
+        lock.release()
+        #expect(try DataDirectoryLock.owner(of: scratch.data) == nil)
+        let next = try DataDirectoryLock(directory: scratch.data)
+        next.release()
+    }
+
     @Test func pathsAreMadeAbsoluteByTextAlone() {
         #expect(ServerFiles.absolute("/a/./b//../c/") == "/a/c")
         #expect(ServerFiles.absolute("/../..") == "/")

@@ -101,6 +101,31 @@ struct CommandTests {
             #expect(origin("timeout") == "default")
             #expect(try await system.acp("config", "validate").status == 0)
 
+            // Each place overrules those behind it.
+            try system.write("config.toml", "timeout = \"11s\"\n[ingest]\nworkers = 3\n")
+            func resolved(_ arguments: [String], _ environment: [String: String] = [:]) async throws -> [String] {
+                let ended = try await system.start(
+                    ["config", "show", "-o", "json"] + arguments, environment: environment
+                ).wait(seconds: 20)
+                let settings = ended.json["settings"] as? [[String: Any]] ?? []
+                return settings.filter { ["timeout", "ingest.workers"].contains($0["key"] as? String) }.map {
+                    let place = $0["origin"] as? String ?? ""
+                    let origin = place.replacingOccurrences(of: "\(system.directory)/", with: "")
+                    return "\($0["key"] ?? "") \($0["value"] ?? "") \(origin)"
+                }
+            }
+            #expect(try await resolved([]) == ["timeout 11s config.toml:1", "ingest.workers 3 config.toml:3"])
+            let environment = ["ACP_TIMEOUT": "12s", "ACP_INGEST_WORKERS": "4"]
+            #expect(
+                try await resolved([], environment) == [
+                    "timeout 12s environment ACP_TIMEOUT", "ingest.workers 4 environment ACP_INGEST_WORKERS",
+                ])
+            #expect(
+                try await resolved(["--timeout", "13s", "--set", "ingest.workers=5"], environment)
+                    == ["timeout 13s flag", "ingest.workers 5 flag"])
+            let unknown = try await system.acp("status", "--set", "ingest.wokers=5")
+            #expect(unknown.status == 64 && unknown.errors.contains("did you mean ingest.workers"), "\(unknown.errors)")
+
             try system.write(
                 "config.toml", "[ingest]\nurl = \"acp://localhost:1\"\nworkers = \"many\"\ncolour = \"red\"\n")
             let invalid = try await system.acp("config", "validate")
@@ -109,6 +134,34 @@ struct CommandTests {
                 #expect(invalid.errors.contains(word), "\(word): \(invalid.errors)")
             }
             #expect(try await system.acp("serve", "ingest").status == 1, "nothing starts on wrong settings")
+        }
+    }
+
+    /// A terminal that types what the test writes into a pipe.
+    @Test(.enabled(if: access("/usr/bin/script", X_OK) == 0, "there is no `script` to make a terminal"))
+    func aSecretIsAskedForOnATerminalAndNotShown() async throws {
+        try await withSystem { system in
+            for (keys, status) in [
+                ("acp_live_wrong\u{7F}\u{7F}\u{7F}\u{7F}\u{7F}right\r", Int32(0)), ("acp_live_x\u{03}", 130),
+            ] {
+                let pipe = "\(system.directory)/keys-\(status)"
+                guard mkfifo(pipe, 0o600) == 0 else { throw Problem("no pipe") }
+                let end = open(pipe, O_RDWR | O_CLOEXEC)
+                defer { close(end) }
+                let command = "'\(Programs.acp)' config set-service ingest --api-key-stdin"
+                let script = "exec /usr/bin/script --quiet --return --command \"\(command)\" /dev/null < '\(pipe)'"
+                let child = try Child(
+                    "/bin/sh", ["-c", script], environment: system.environment.merging(["TERM": "xterm"]) { $1 },
+                    directory: "\(system.directory)/out")
+                let isAsked = try await eventually(seconds: 20) { child.output.contains("API key: ") || child.hasEnded }
+                #expect(isAsked && !child.hasEnded, "\(child.output)")
+                #expect(write(end, keys, keys.utf8.count) == keys.utf8.count)
+                let ended = try await child.wait(seconds: 20)
+                #expect(ended.status == status, "\(ended.output)")
+                #expect(!ended.output.contains("acp_live"), "\(ended.output)")
+            }
+            let file = try String(contentsOfFile: "\(system.directory)/config.toml", encoding: .utf8)
+            #expect(file.contains("\"acp_live_right\""), "\(file)")
         }
     }
 

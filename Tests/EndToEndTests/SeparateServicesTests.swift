@@ -55,6 +55,11 @@ struct SeparateServicesTests {
                 #"acp_ingestion_total{outcome="published""#, #"acp_processing_time_seconds_count{stage="answering"}"#,
                 #"acp_active_connections{service="ingest",protocol="acp"}"#,
             ] { #expect(samples.contains { $0.hasPrefix(sample) }, "\(sample) in \(samples)") }
+            let isEmpty = try await eventually(seconds: 20) {
+                try await system.curl("/metrics", port: system.ports.worker).body
+                    .contains(#"acp_queue_size{queue="ingest",state="ready"} 0"#)
+            }
+            #expect(isEmpty, "a queue that nothing waits in is seen to be empty")
             for service in system.services {
                 service.signal(SIGTERM)
                 let ended = try await service.wait(seconds: 10)

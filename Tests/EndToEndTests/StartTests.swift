@@ -115,6 +115,13 @@ struct StartTests {
                 .init(
                     arguments: ["serve", "gateway", "--gateway-port", "\(taken.port)"], status: 1,
                     says: ["\(taken.port)", "gateway", "--gateway-port"]),
+                .init(
+                    arguments: ["serve", "gateway", "--gateway-port", "0", "--set", "gateway.port=0"], status: 64,
+                    says: ["gateway.port", "leave one"]),
+                .init(
+                    arguments: ["up", "--set", "ingest.uploads-max=0"], status: 64,
+                    says: ["ingest.uploads-max", "4096"]),
+                .init(arguments: ["up", "--set", "colour=red"], status: 64, says: ["no setting colour"]),
                 .init(arguments: ["up", "--port-offset", "65535"], status: 64, says: ["65535", "ingest.port"]),
                 .init(
                     arguments: ["serve", "worker", "--extractor", "/nowhere/acp-extract"] + postgres + redis,
@@ -133,6 +140,42 @@ struct StartTests {
                 #expect(!ended.errors.contains("hush"), "passwords are never shown")
             }
             #expect(system.postmaster == nil, "no refused start leaves a server")
+        }
+    }
+
+    @Test func aMissingRedisIsNamedWithItsPackage() async throws {
+        try await withSystem { system in
+            for command in [["up"], ["up", "--detach"], ["init"]] {
+                let ended = try await system.start(command, environment: ["PATH": "\(system.directory)/out"])
+                    .wait(seconds: 30)
+                #expect(ended.status == 1, "\(command): \(ended.output) \(ended.errors)")
+                for word in ["redis-server was not found on the PATH", "apt-get install redis-server", "--redis-url"] {
+                    #expect(ended.errors.contains(word), "\(word) of \(command): \(ended.errors)")
+                }
+            }
+            #expect(try FileManager.default.contentsOfDirectory(atPath: system.data) == ["logs"], "nothing was begun")
+        }
+    }
+
+    /// In a view of the file system where PostgreSQL is not installed.
+    @Test(
+        .enabled(if: SmallDisk.missing == nil && access("/usr/bin/unshare", X_OK) == 0, "only root can hide PostgreSQL")
+    )
+    func aMissingPostgreSQLIsNamedWithItsPackage() async throws {
+        try await withSystem { system in
+            for command in ["up", "init"] {
+                let hidden = "mount -t tmpfs none /usr/lib/postgresql && exec '\(Programs.acp)' \(command)"
+                let ended = try await Child(
+                    "/usr/bin/unshare", ["--mount", "/bin/sh", "-c", hidden],
+                    environment: system.environment.merging(["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]) { $1 },
+                    directory: "\(system.directory)/out"
+                ).wait(seconds: 30)
+                #expect(ended.status == 1, "\(command): \(ended.output) \(ended.errors)")
+                for word in ["postgres and initdb were not found", "apt-get install postgresql", "--database-url"] {
+                    #expect(ended.errors.contains(word), "\(word) of \(command): \(ended.errors)")
+                }
+            }
+            #expect(try FileManager.default.contentsOfDirectory(atPath: system.data) == ["logs"], "nothing was begun")
         }
     }
 

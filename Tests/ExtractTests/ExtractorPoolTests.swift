@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import Ingest
 import Logging
+import Synchronization
 import Testing
 
 @Suite struct ExtractorPoolTests {
@@ -61,6 +62,37 @@ import Testing
             }
             for try await (number, text) in group { #expect(text == "Document \(number)") }
         }
+        await pool.shutdown()
+    }
+
+    @Test func `pages and bytes are counted while a document is read`() async throws {
+        let pool = try pool()
+        var pdf = PDFWriter()
+        // More output than one read of the pipe takes.
+        for page in 1...40 {
+            let text = String(repeating: "page \(page) ", count: 12)
+            pdf.page((0..<40).map { .init(text: text, y: 40 + Double($0) * 18) })
+        }
+        let seen = Mutex<[ExtractionProgress]>([])
+        let content = try await pool.extract(.bytes(pdf.bytes()), mediaType: .pdf) { progress in
+            seen.withLock { $0.append(progress) }
+        }
+        let steps = seen.withLock { $0 }
+        #expect(steps.count > 1 && steps.last?.pagesDone == 40 && steps.last?.textBytes == content.textBytes)
+        #expect(steps.allSatisfy { $0.pagesTotal == 40 || $0.pagesTotal == 0 })
+        for (before, after) in zip(steps, steps.dropFirst()) {
+            #expect(before.pagesDone <= after.pagesDone && before.textBytes <= after.textBytes)
+        }
+        #expect(steps.contains { $0.pagesDone > 0 && $0.pagesDone < 40 }, "pages are told before the end")
+
+        seen.withLock { $0 = [] }
+        let text = String(repeating: "A paragraph of some words.\n\n", count: 10_000)
+        let plain = try await pool.extract(.bytes(Array(text.utf8)), mediaType: .plainText) { progress in
+            seen.withLock { $0.append(progress) }
+        }
+        let bytes = seen.withLock { $0 }
+        #expect(bytes.count > 1 && bytes.allSatisfy { $0.pagesTotal == 0 && $0.done == $0.textBytes })
+        #expect(bytes.map(\.done) == bytes.map(\.done).sorted() && bytes.last?.done == plain.textBytes)
         await pool.shutdown()
     }
 

@@ -47,6 +47,43 @@ private let updates = ProcessInfo.processInfo.environment["ACP_UPDATE_GOLDEN"] =
         #expect(split.allSatisfy { $0.text.hasPrefix("// head\n\n// 0\n") })
     }
 
+    /// Words that mean something in Swift, as names of methods, fields, oneof members and enum values.
+    @Test(arguments: ["Await", "Async", "Try", "Repeat", "Any", "Some", "Consume", "Copy", "Each", "In"])
+    func whatIsGeneratedIsSwiftWhateverThingsAreCalled(_ word: String) throws {
+        let text = """
+            service Things {
+              rpc \(word)(Thing) returns (Thing) { option (policy) = {access: ACCESS_VIEWER}; }
+              rpc Other(Thing) returns (Thing) { option (policy) = {access: ACCESS_VIEWER}; }
+            }
+            message Thing {
+              string \(word.lowercased()) = 1;
+              oneof part { string x_\(word.lowercased()) = 2; Kind kind = 3; }
+              message Inner { oneof part { bytes \(word.lowercased()) = 1; Kind other = 2; } }
+              Inner inner = 4;
+            }
+            enum Kind { KIND_UNSPECIFIED = 0; KIND_\(word.uppercased()) = 1; KIND_X = 2; }
+            """
+        let folder = FileManager.default.temporaryDirectory.appending(path: "protogen-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        var paths: [String] = []
+        for file in try Outputs.files(Fixtures.schema(of: text)) where file.path.hasSuffix(".swift") {
+            let url = folder.appending(path: URL(filePath: file.path).lastPathComponent)
+            try Data(file.text.utf8).write(to: url)
+            paths.append(url.path())
+        }
+        #expect(paths.count >= 3)
+        let compiler = Process()
+        compiler.executableURL = URL(filePath: "/usr/bin/env")
+        compiler.arguments = ["swiftc", "-frontend", "-parse"] + paths
+        let errors = Pipe()
+        compiler.standardError = errors
+        try compiler.run()
+        let said = try errors.fileHandleForReading.readToEnd() ?? Data()
+        compiler.waitUntilExit()
+        #expect(compiler.terminationStatus == 0, "\(String(decoding: said, as: UTF8.self))")
+    }
+
     @Test func bytesThatAreNoDescriptorSetAreRefused() throws {
         #expect(throws: Diagnostics.self) { try SchemaReader.read([0xff, 0xff, 0xff, 0x01]) }
         #expect(throws: FileSystem.Problem.self) { try FileSystem.read("/nowhere/at/all") }

@@ -77,6 +77,14 @@ import Testing
                 "acp/v1/bad.proto:5: error: acp.v1.Metadata becomes `Metadata` in Swift, which means something else",
             text: "message Metadata {}"),
         Case(
+            complaint: "acp/v1/bad.proto:6: error: acp.v1.Things.Self becomes `self`, which is taken",
+            text: """
+                service Things {
+                  rpc Self(Thing) returns (Thing) { option (policy) = {access: ACCESS_VIEWER}; }
+                }
+                message Thing {}
+                """),
+        Case(
             complaint: "acp/v1/bad.proto:6: error: acp.v1.Thing.hash_value clashes with a member",
             text: "message Thing {\n  string hash_value = 1;\n}"),
         Case(

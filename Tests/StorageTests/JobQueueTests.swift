@@ -159,6 +159,36 @@ import Testing
         }
     }
 
+    @Test func aJobThatEndsKeepsHowFarItCameAndOneThatIsRepeatedBeginsAnew() async throws {
+        try await withQueue { queue, database in
+            let id = try await enqueue(NewJob(kind: "k"), in: database)
+            func progress() async throws -> String {
+                let job = try await queue.get(id)
+                return "\(job.state) \(job.stage) \(job.progressDone)/\(job.progressTotal)"
+            }
+            let first = try await queue.claim(owner: "w", kinds: ["k"], limit: 1)[0].lease
+            let half = JobProgress(stage: "parsing", done: 4, total: 9)
+            _ = try await queue.heartbeat([JobHeartbeat(first, progress: half)])
+            _ = try await queue.fail(first, Failure(.unavailable, reason: "DOWN", "It was down."), retryable: true)
+            #expect(try await progress() == "queued  0/0")
+            try await makeDue(in: database)
+            let second = try await queue.claim(owner: "w", kinds: ["k"], limit: 1)[0].lease
+            _ = try await queue.heartbeat([JobHeartbeat(second, progress: half)])
+            _ = try await database.run { connection in
+                try JobQueue.fail(
+                    second, Failure(.invalidArgument, reason: "BAD", "It is bad."), retryable: false,
+                    progress: JobProgress(stage: "parsing", done: 6, total: 9), on: connection)
+            }
+            #expect(try await progress() == "failed parsing 6/9")
+            _ = try await queue.retry(id)
+            #expect(try await progress() == "queued  0/0")
+            let third = try await queue.claim(owner: "w", kinds: ["k"], limit: 1)[0].lease
+            _ = try await queue.heartbeat([JobHeartbeat(third, progress: half)])
+            _ = try await database.transaction { try JobQueue.complete(.succeeded(third, count: 12), on: $0) }
+            #expect(try await progress() == "succeeded  12/12")
+        }
+    }
+
     @Test func aFailureThatRepeatingCannotCureEndsTheJob() async throws {
         try await withQueue { queue, database in
             let id = try await enqueue(NewJob(kind: "k"), in: database)

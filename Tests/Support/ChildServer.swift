@@ -117,21 +117,6 @@ final class ChildServer: Sendable {
         guard status == 0 else { throw Failure(.internalError, "\(arguments[0]) failed with status \(status)") }
     }
 
-    /// Blocking work on a thread of its own, off the cooperative pool.
-    static func onThread<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) async throws -> Value {
-        try await withCheckedThrowingContinuation { continuation in
-            var thread = pthread_t()
-            let box = Unmanaged.passRetained(ThreadBody { continuation.resume(with: Result { try body() }) })
-            pthread_create(
-                &thread, nil,
-                { argument in
-                    Unmanaged<ThreadBody>.fromOpaque(argument!).takeRetainedValue().run()
-                    return nil
-                }, box.toOpaque())
-            pthread_detach(thread)
-        }
-    }
-
     private static func spawn(_ arguments: [String], standardInput: Int32, output: Int32? = nil) throws -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
@@ -158,9 +143,4 @@ final class ChildServer: Sendable {
         guard status == 0 else { throw Failure(.internalError, "could not start \(arguments[0]): error \(status)") }
         return pid
     }
-}
-
-private final class ThreadBody: Sendable {
-    let run: @Sendable () -> Void
-    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
 }

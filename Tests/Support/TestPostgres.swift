@@ -18,7 +18,7 @@ public final class TestPostgres: Sendable {
 
     /// Starts a server. Durability is off: nothing in a test survives it.
     public static func start() async throws -> TestPostgres {
-        let postgres = try await ChildServer.onThread { try TestPostgres() }
+        let postgres = try await onThread { try TestPostgres() }
         try await postgres.createDatabase("acp_template", from: "template0")
         let database = Database(postgres.configuration(database: "acp_template"))
         try await Migrator.migrate(database)
@@ -76,19 +76,19 @@ public final class TestPostgres: Sendable {
     /// Stops the server; only for one made with `start`.
     public func stop() async throws {
         let server = server
-        try await ChildServer.onThread { server.stop() }
+        try await onThread { server.stop() }
     }
 
     /// Shuts the server down as an administrator does, until `resume`; only for one made with `start`.
     public func suspend() async throws {
         let server = server
-        try await ChildServer.onThread { try server.suspend("INT") }
+        try await onThread { try server.suspend("INT") }
     }
 
     /// Starts a suspended server again and returns when it answers.
     public func resume() async throws {
         let (server, binaries) = (server, binaries)
-        try await ChildServer.onThread {
+        try await onThread {
             try server.resume()
             try server.waitUntilReady { Self.answers(server, binaries) }
         }
@@ -108,7 +108,7 @@ public final class TestPostgres: Sendable {
     private func createDatabase(_ name: String, from template: String, _ options: [String] = []) async throws {
         let place = ["-h", server.directory, "-U", "acp", "-T", template]
         let command = ["\(binaries)/createdb"] + place + options + [name]
-        try await ChildServer.onThread { try ChildServer.run(command) }
+        try await onThread { try ChildServer.run(command) }
     }
 
     /// The newest PostgreSQL installed the way Debian does it.

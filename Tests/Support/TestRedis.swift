@@ -12,7 +12,7 @@ public final class TestRedis: Sendable {
     public static func shared() async throws -> TestRedis { try await sharedStart.value }
 
     /// Starts a server for a test that stops it.
-    public static func start() async throws -> TestRedis { try await ChildServer.onThread { try TestRedis() } }
+    public static func start() async throws -> TestRedis { try await onThread { try TestRedis() } }
 
     private init() throws {
         let user = try ChildServer.unprivilegedUser("redis")
@@ -31,19 +31,19 @@ public final class TestRedis: Sendable {
     /// Stops the server; only for one made with `start`.
     public func stop() async throws {
         let server = server
-        try await ChildServer.onThread { server.stop() }
+        try await onThread { server.stop() }
     }
 
     /// Kills the server, until `resume`; only for one made with `start`.
     public func suspend() async throws {
         let server = server
-        try await ChildServer.onThread { try server.suspend("KILL") }
+        try await onThread { try server.suspend("KILL") }
     }
 
     /// Starts a suspended server again, empty, and returns when it answers.
     public func resume() async throws {
         let server = server
-        try await ChildServer.onThread {
+        try await onThread {
             try server.resume()
             try server.waitUntilReady { Self.canConnect("\(server.directory)/redis.sock") }
         }

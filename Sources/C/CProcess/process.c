@@ -188,6 +188,11 @@ int acp_lock_exclusive(int descriptor) {
     return errno == EACCES || errno == EAGAIN ? -EWOULDBLOCK : -errno;
 }
 
+void acp_unlock(int descriptor) {
+    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    fcntl(descriptor, F_OFD_SETLK, &lock);
+}
+
 int acp_lock_is_held(int descriptor) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     if (fcntl(descriptor, F_OFD_GETLK, &lock) != 0) return -errno;

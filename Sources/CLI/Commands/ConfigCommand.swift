@@ -80,6 +80,7 @@ struct ConfigSetService: AsyncParsableCommand {
             Example:
               acp config set-service ingest --url http://localhost:8000
               acp config set-service ingest --url acps://documents.example.org:8000
+              echo "$ACP_API_KEY" | acp config set-service ingest --api-key-stdin
             """)
 
     enum Name: String, ExpressibleByArgument, CaseIterable { case ingest, agents, gateway }
@@ -90,7 +91,9 @@ struct ConfigSetService: AsyncParsableCommand {
     @Option(name: .long, help: "Its address.")
     var url: String?
 
-    @Flag(name: .customLong("api-key-stdin"), help: "Read the API key from standard input.")
+    @Flag(
+        name: .customLong("api-key-stdin"),
+        help: "Read the API key from standard input; on a terminal, ask for it without showing it.")
     var apiKeyFromInput = false
 
     @OptionGroup var options: GlobalOptions
@@ -107,7 +110,7 @@ struct ConfigSetService: AsyncParsableCommand {
             values.append(("\(name.rawValue).url", url))
         }
         if apiKeyFromInput {
-            values.append(("api-key", try StandardInput.secret()))
+            values.append(("api-key", try StandardInput.secret("API key")))
         } else if let key = options.apiKey {
             console.warning("--api-key can be seen by other users of this machine; --api-key-stdin cannot.")
             values.append(("api-key", key))

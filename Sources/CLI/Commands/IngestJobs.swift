@@ -4,7 +4,7 @@ internal import RPC
 
 struct IngestJobs: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "jobs", abstract: "List jobs, newest first.",
+        commandName: "jobs", abstract: "List jobs, newest first, and why those that failed did.",
         discussion: """
             Example:
               acp ingest jobs --state failed --limit 20
@@ -49,21 +49,27 @@ struct IngestJobs: AsyncParsableCommand {
 
 enum JobTable {
     static func render(_ jobs: [Job], _ output: Output) -> String {
-        var table = Table("JOB", "STATE", "STAGE", "TRY", "CREATED", "ORIGIN", "DETAIL")
+        var table = Table("JOB", "STATE", "STAGE", "TRY", "CREATED", "REASON", "ORIGIN")
+        var failures = FailureList()
         for job in jobs {
             table.add(
-                job.id, word(job.state), stage(job), String(job.attempt), shortTime(job.createdAt), job.origin,
-                job.message)
+                job.id, word(job.state), stage(job), String(job.attempt), shortTime(job.createdAt),
+                job.reason.isEmpty ? "-" : job.reason, job.origin)
+            failures.add(job)
         }
-        return output.render(table)
+        return output.render(table) + failures.rendered
     }
 
     static func word(_ state: JobState) -> String {
         state == .jobCancelled ? "cancelled" : state.protoName.lowercased()
     }
 
+    /// The stage and how much of it is done.
     static func stage(_ job: Job) -> String {
-        let progress = job.total > 0 && job.state == .running ? " \(job.done)/\(job.total)" : ""
-        return (job.stage.isEmpty ? "-" : job.stage) + progress
+        let stage = job.stage.isEmpty ? "-" : job.stage
+        if job.unit.isEmpty { return stage }
+        func shown(_ count: UInt64) -> String { job.unit == "bytes" ? shownBytes(count) : String(count) }
+        let total = job.total == 0 || job.total == job.done ? "" : " of \(shown(job.total))"
+        return "\(stage) \(shown(job.done))\(total)" + (job.unit == "bytes" ? "" : " \(job.unit)")
     }
 }

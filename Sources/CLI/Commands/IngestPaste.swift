@@ -46,7 +46,10 @@ struct IngestPaste: AsyncParsableCommand {
         let fallback = origin
         try await Session.run(options, isInterruptible: true) { session in
             let client = try session.ingest()
-            let response = try await client.pasteDocument(request, options: session.callOptions)
+            // Repeating it is safe: the same text for the same origin is a no-op.
+            let response = try await session.busyRetry.run {
+                try await client.pasteDocument(request, options: session.callOptions)
+            }
             var result = FileResult(path: response.document?.origin ?? fallback, response: response)
             if waits, result.outcome == .stored {
                 let waiter = JobWaiter(client: client, timeout: session.configuration[.timeout])

@@ -37,7 +37,13 @@ struct IngestStatus: AsyncParsableCommand {
             } else {
                 job = try await client.getJob(GetJobRequest(id: id), options: session.callOptions)
             }
-            try session.output.emit(job) { Self.text(job) }
+            // Where to send it again; without the document the rest is still worth telling.
+            var document: Document?
+            if job.isFinished, ![.succeeded, .partial].contains(job.state), session.output.isText {
+                document = try? await client.getDocument(
+                    GetDocumentRequest(id: job.documentID), options: session.callOptions)
+            }
+            try session.output.emit(job) { Self.text(job, next: NextStep.after(job, document)) }
             switch job.state {
             case .failed, .dead: throw EndCommand(ExitStatus.failure)
             case .jobCancelled: throw EndCommand(ExitStatus.cancelled)
@@ -46,7 +52,7 @@ struct IngestStatus: AsyncParsableCommand {
         }
     }
 
-    private static func text(_ job: Job) -> String {
+    private static func text(_ job: Job, next: String) -> String {
         var lines = [
             ("job", job.id), ("state", JobTable.word(job.state)), ("stage", JobTable.stage(job)),
             ("attempt", String(job.attempt)), ("origin", Terminal.oneLine(job.origin)), ("document", job.documentID),
@@ -56,6 +62,7 @@ struct IngestStatus: AsyncParsableCommand {
         if job.nextAttemptAt != nil { lines.append(("next try", shortTime(job.nextAttemptAt))) }
         if !job.reason.isEmpty { lines.append(("reason", job.reason)) }
         if !job.message.isEmpty { lines.append(("message", Terminal.oneLine(job.message))) }
+        if !next.isEmpty { lines.append(("next", Terminal.oneLine(next))) }
         return lines.map { name, value in
             name + String(repeating: " ", count: max(1, 11 - name.count)) + (value.isEmpty ? "-" : value) + "\n"
         }.joined()

@@ -52,9 +52,10 @@ private struct Upload: Sendable {
         let client = try session.ingest()
         let uploader = Uploader(
             client: client, reader: reader, collection: collection, metadata: metadata,
-            bytesMax: session.configuration[.ingestUploadBytesMax], timeout: session.configuration[.timeout])
-        let total = files.count
-        let uploaded = await uploader.upload(files) { session.console.progress("uploaded \($0) of \(total)") }
+            bytesMax: session.configuration[.ingestUploadBytesMax], timeout: session.configuration[.timeout],
+            busy: session.busyRetry)
+        let uploaded = await uploader.upload(
+            files, progress: UploadProgress(files) { session.console.progress($0) })
         var results = uploaded.results
         do {
             if waits, uploaded.stopped == nil { try await wait(&results, client, session) }
@@ -98,6 +99,7 @@ private struct Upload: Sendable {
         let ids = Set(results.filter { $0.outcome == .stored }.map(\.jobID))
         guard !ids.isEmpty else { return }
         let ended = Mutex<[String: Job]>([:])
+        let origins = Dictionary(results.map { ($0.jobID, $0.path) }) { first, _ in first }
         let waiter = JobWaiter(client: client, timeout: session.configuration[.timeout])
         defer {
             let jobs = ended.withLock { $0 }
@@ -106,11 +108,11 @@ private struct Upload: Sendable {
             }
         }
         try await waiter.wait(for: ids) { job in
-            let count = ended.withLock { jobs in
-                jobs[job.id] = job
-                return jobs.count
+            ended.withLock { jobs in
+                if job.isFinished { jobs[job.id] = job }
+                let now = job.state == .running ? "; \(JobTable.stage(job)): \(origins[job.id] ?? job.origin)" : ""
+                session.console.progress("processed \(jobs.count) of \(ids.count) files\(now)")
             }
-            session.console.progress("processed \(count) of \(ids.count)")
         }
         try await waiter.waitUntilSearchable()
     }

@@ -18,6 +18,8 @@ enum FileTree {
         var path: String
         /// Absolute and without symbolic links: the document's identity, however the command was typed.
         var origin: String
+        /// Bytes when it was listed; for showing progress only.
+        var bytes: Int
     }
 
     struct Skipped: Sendable, Hashable {
@@ -45,7 +47,7 @@ enum FileTree {
         if status.st_mode & S_IFMT == S_IFDIR {
             try walk(path, origin, depth: 0, into: &listing)
         } else {
-            listing.files = [File(path: path, origin: origin)]
+            listing.files = [File(path: path, origin: origin, bytes: Int(status.st_size))]
         }
         return listing
     }
@@ -96,7 +98,7 @@ enum FileTree {
                     "There are more than \(filesMax) files below \(path).",
                     remedy: "Upload the directories one by one.")
             }
-            listing.files.append(File(path: path, origin: origin))
+            listing.files.append(File(path: path, origin: origin, bytes: Int(status.st_size)))
         default: listing.skipped.append(Skipped(path: path, reason: "not a regular file"))
         }
     }

@@ -13,23 +13,23 @@ struct JobWaiter: Sendable {
     /// How long the service may be away before waiting is given up.
     let timeout: Duration
 
-    /// Calls `finished` with each job as it ends.
+    /// Calls `updated` with each job when it has ended, and with those that are watched one by one as they change.
     /// - Throws: `Failure` when the service stays away longer than `timeout`.
-    func wait(for ids: Set<String>, finished: @escaping @Sendable (Job) -> Void) async throws {
+    func wait(for ids: Set<String>, updated: @escaping @Sendable (Job) -> Void) async throws {
         var pending = ids
         var pause = Self.pollFirst
         while pending.count > Self.watchedMax {
             let ended = try await repeating { [pending] in try await endedJobs(among: pending) }
             for job in ended {
                 pending.remove(job.id)
-                finished(job)
+                updated(job)
             }
             pause = ended.isEmpty ? min(pause * 2, Self.pollLast) : Self.pollFirst
             if pending.count > Self.watchedMax { try await Task.sleep(for: pause) }
         }
         try await withThrowingTaskGroup(of: Void.self) { group in
             for id in pending {
-                group.addTask { finished(try await watch(id) { _ in }) }
+                group.addTask { _ = try await watch(id, progress: updated) }
             }
             try await group.waitForAll()
         }

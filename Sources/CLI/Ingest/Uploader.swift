@@ -15,28 +15,27 @@ struct Uploader: Sendable {
     let metadata: [String: String]
     let bytesMax: Int
     let timeout: Duration
+    let busy: BusyRetry
 
     /// Uploads `files` and returns one result each, in their order.
     ///
     /// What concerns one file is that file's result. What concerns all of them (no key, no service) ends the upload:
     /// files that were not sent say so, and `stopped` says why.
     func upload(
-        _ files: [FileTree.File], progress: @Sendable (Int) -> Void
+        _ files: [FileTree.File], progress: UploadProgress
     ) async -> (results: [FileResult], stopped: Failure?) {
         var results = files.map { FileResult(path: $0.path, outcome: .notSent) }
         var stopped: Failure?
         await withTaskGroup(of: (Int, Result<UploadDocumentResponse, Failure>).self) { group in
             var next = 0
-            var done = 0
             func start() {
                 guard next < files.count, stopped == nil, !Task.isCancelled else { return }
                 let index = next
                 next += 1
-                group.addTask { (index, await send(files[index])) }
+                group.addTask { (index, await send(files[index]) { progress.sent($0, of: index) }) }
             }
             for _ in 0..<Self.inFlightMax { start() }
             while let (index, outcome) = await group.next() {
-                done += 1
                 switch outcome {
                 case .success(let response): results[index] = FileResult(path: files[index].path, response: response)
                 case .failure(let failure):
@@ -45,7 +44,7 @@ struct Uploader: Sendable {
                     }
                     if Self.concernsAllFiles(failure), stopped == nil { stopped = failure }
                 }
-                progress(done)
+                progress.finished()
                 start()
             }
         }
@@ -60,11 +59,13 @@ struct Uploader: Sendable {
     }
 
     /// Sends one file. Repeating it is safe: the same bytes for the same origin are a no-op.
-    private func send(_ file: FileTree.File) async -> Result<UploadDocumentResponse, Failure> {
+    private func send(
+        _ file: FileTree.File, sent: @escaping @Sendable (Int) -> Void
+    ) async -> Result<UploadDocumentResponse, Failure> {
         var attempt = 1
         while true {
             do {
-                return .success(try await sendOnce(file))
+                return .success(try await busy.run { try await sendOnce(file, sent) })
             } catch {
                 let failure = Failure(wrapping: error)
                 let canRepeat = failure.code == .unavailable && failure.reason != "UNREACHABLE"
@@ -75,7 +76,9 @@ struct Uploader: Sendable {
         }
     }
 
-    private func sendOnce(_ file: FileTree.File) async throws -> UploadDocumentResponse {
+    private func sendOnce(
+        _ file: FileTree.File, _ sent: @escaping @Sendable (Int) -> Void
+    ) async throws -> UploadDocumentResponse {
         let opened = try await reader.open(file.origin, headBytes: Self.messageBytes, bytesMax: bytesMax)
         let start = UploadStart(
             collection: collection, origin: file.origin, sizeBytes: UInt64(opened.bytes), metadata: metadata)
@@ -85,11 +88,15 @@ struct Uploader: Sendable {
             let response = try await client.uploadDocument(options: CallOptions(timeout: allowed)) { writer in
                 try await writer.write(UploadDocumentRequest(part: .start(start)))
                 try await writer.write(UploadDocumentRequest(part: .data(opened.head)))
+                var count = opened.head.count
+                sent(count)
                 guard let descriptor = opened.descriptor else { return }
                 while true {
                     let bytes = try await reader.read(descriptor, Self.messageBytes, path: file.path)
                     if bytes.isEmpty { return }
                     try await writer.write(UploadDocumentRequest(part: .data(bytes)))
+                    count += bytes.count
+                    sent(count)
                 }
             }
             if let descriptor = opened.descriptor { await reader.close(descriptor) }

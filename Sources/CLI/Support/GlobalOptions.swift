@@ -41,6 +41,13 @@ public struct GlobalOptions: ParsableArguments, Sendable {
     @Option(help: ArgumentHelp("Longest wait for one answer, e.g. 30s.", valueName: "duration"))
     public var timeout: String?
 
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp(
+            "Any setting, e.g. ingest.workers=4; `acp config show` lists them. Repeatable.", valueName: "key=value")
+    )
+    var settings: [KeyValue] = []
+
     @Flag(help: "Print results and errors only.")
     public var quiet = false
 
@@ -69,12 +76,28 @@ public struct GlobalOptions: ParsableArguments, Sendable {
         text.contains("://") || text.hasPrefix("env:") || text.hasPrefix("file:") ? text : "acp://\(text)"
     }
 
+    /// Whether `--set` gives the setting called `name`.
+    public func sets(_ name: String) -> Bool { settings.contains { $0.key == name } }
+
+    /// The settings of `--set`, the last of each; paths are relative to where the command is typed, as with other options.
+    private func assigned() -> [String: String] {
+        KeyValue.dictionary(settings).reduce(into: [:]) { flags, pair in
+            let isPath = ConfigTable.entry(named: pair.key)?.kind == .path && !pair.value.hasPrefix("~/")
+            flags[pair.key] = isPath && !pair.value.isEmpty ? absolutePath(pair.value) : pair.value
+        }
+    }
+
     /// The configuration with these options and `extra` flags on top.
     /// - Throws: `Failure`; `UsageProblem` when it is a flag that is wrong.
     public func loadConfiguration(extra: [String: String] = [:]) throws -> Configuration {
+        let options = flags.merging(extra) { $1 }
+        let assigned = assigned()
+        if let both = assigned.keys.sorted().first(where: { options[$0] != nil }) {
+            throw UsageProblem("--set \(both)=… and an option of its own both give \(both): leave one of them out.")
+        }
         do throws(Failure) {
             return try Configuration.load(
-                flags: flags.merging(extra) { $1 }, configPath: config.map(absolutePath))
+                flags: options.merging(assigned) { $1 }, configPath: config.map(absolutePath))
         } catch {
             let isFlag = !error.fields.isEmpty && error.fields.allSatisfy { $0.description.hasPrefix("flag: ") }
             guard isFlag else { throw error }

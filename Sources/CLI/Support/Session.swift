@@ -70,11 +70,6 @@ struct Session: Sendable {
     }
 
     private func warn() {
-        if options.apiKey != nil {
-            console.warning(
-                "--api-key can be seen by other users of this machine while the command runs; "
-                    + "use ACP_API_KEY or `acp config set-service ingest --api-key-stdin`.")
-        }
         for warning in configuration.warnings { console.warning(warning) }
     }
 
@@ -94,6 +89,9 @@ struct Session: Sendable {
         }
         try result.get()
     }
+
+    /// For calls that may be repeated while a service is busy.
+    var busyRetry: BusyRetry { BusyRetry(timeout: configuration[.timeout], console: console) }
 
     /// Options of one call: the setting `timeout` bounds the wait.
     var callOptions: CallOptions { CallOptions(timeout: configuration[.timeout]) }

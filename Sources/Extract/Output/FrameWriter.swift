@@ -78,6 +78,8 @@ final class FrameWriter {
 
     /// Writes the start of a page.
     func page(_ number: Int, width: Double = 0, height: Double = 0) throws(ParseFailure) {
+        // What came before leaves now: whoever waits for a long document sees its pages pass.
+        flush()
         pages += 1
         if pages > limits.pagesMax {
             throw .tooLarge("The document has more than \(limits.pagesMax) pages.")

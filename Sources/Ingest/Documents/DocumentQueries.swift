@@ -13,11 +13,12 @@ enum DocumentQueries {
                 ARRAY(SELECT m.key FROM jsonb_each_text(d.metadata) AS m ORDER BY m.key),
                 ARRAY(SELECT m.value FROM jsonb_each_text(d.metadata) AS m ORDER BY m.key),
                 d.current_revision_id, coalesce(last.sequence, 0), coalesce(current.size, last.size, 0),
-                d.created_at, d.updated_at, d.deleted_at IS NOT NULL
+                d.created_at, d.updated_at, d.deleted_at IS NOT NULL, coalesce(last.state, ''),
+                coalesce(last.reason, ''), coalesce(last.message, '')
             FROM documents d JOIN collections c ON c.id = d.collection_id
             LEFT JOIN revisions current ON current.id = d.current_revision_id
             LEFT JOIN LATERAL (
-                SELECT media_type, size, sequence FROM revisions WHERE document_id = d.id ORDER BY sequence DESC LIMIT 1
+                SELECT media_type, size, sequence, state, reason, message FROM revisions WHERE document_id = d.id ORDER BY sequence DESC LIMIT 1
             ) last ON true
             WHERE d.id = ANY($1)
             """, [.uuidArray(ids)]
@@ -32,20 +33,34 @@ enum DocumentQueries {
                 zip(try row.textArray(5), try row.textArray(6)), uniquingKeysWith: { first, _ in first }),
             revisionID: try row.optionalUUID(7)?.description ?? "", revisions: UInt32(clamping: try row.int(8)),
             sizeBytes: UInt64(clamping: try row.int(9)), createdAt: Timestamp(try row.time(10)),
-            updatedAt: Timestamp(try row.time(11)), deleted: try row.bool(12))
+            updatedAt: Timestamp(try row.time(11)), deleted: try row.bool(12), state: state(try row.text(13)),
+            reason: try row.text(14), message: try row.text(15))
     }
 
-    /// A page of documents by id. `collection` empty means all.
+    /// The states of `revisions.state`, which are named alike.
+    private static func state(_ name: String) -> RPC.Document.State {
+        RPC.Document.State.knownCases.first { $0.protoName.lowercased() == name } ?? .unspecified
+    }
+
+    /// A page of documents by id. `collection` empty and `state` unspecified mean all.
     static func page(
-        collection: String, after: UUIDv7?, limit: Int, includeDeleted: Bool, on connection: isolated PostgresConnection
+        collection: String, state: RPC.Document.State, after: UUIDv7?, limit: Int, includeDeleted: Bool,
+        on connection: isolated PostgresConnection
     ) throws -> [RPC.Document] {
         let ids = try connection.execute(
             """
             SELECT d.id FROM documents d
             WHERE ($1 = '' OR d.collection_id = (SELECT id FROM collections WHERE name = $1))
                 AND ($2::uuid IS NULL OR d.id > $2) AND ($3 OR d.deleted_at IS NULL)
+                AND ($5 = '' OR $5 = (
+                    SELECT r.state FROM revisions r WHERE r.document_id = d.id ORDER BY r.sequence DESC LIMIT 1
+                ))
             ORDER BY d.id LIMIT $4
-            """, [.text(collection), .uuid(after), .bool(includeDeleted), .int(limit)]
+            """,
+            [
+                .text(collection), .uuid(after), .bool(includeDeleted), .int(limit),
+                .text(state == .unspecified ? "" : state.protoName.lowercased()),
+            ]
         ).map { try $0.uuid(0) }
         return try load(ids, on: connection).sorted { $0.id < $1.id }
     }

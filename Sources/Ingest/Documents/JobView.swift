@@ -14,23 +14,37 @@ enum JobView {
             """, [.uuidArray(ids)]
         ).map { row in
             let state = Storage.JobState(rawValue: try row.text(1)) ?? .queued
+            let stage = stage(state, try row.text(2))
+            let (done, total) = (UInt64(clamping: try row.int(3)), UInt64(clamping: try row.int(4)))
             return RPC.Job(
-                id: try row.uuid(0).description, state: RPC.JobState(state), stage: stage(state, try row.text(2)),
-                done: UInt64(clamping: try row.int(3)), total: UInt64(clamping: try row.int(4)),
+                id: try row.uuid(0).description, state: RPC.JobState(state), stage: stage, done: done, total: total,
                 attempt: UInt32(clamping: try row.int(5)), reason: try row.text(6), message: try row.text(7),
                 documentID: try row.optionalUUID(8)?.description ?? "",
                 revisionID: try row.optionalUUID(9)?.description ?? "", origin: try row.text(10),
                 createdAt: Timestamp(try row.time(11)), finishedAt: try row.optionalTime(12).map { Timestamp($0) },
                 nextAttemptAt: state == .queued ? Timestamp(try row.time(13)) : nil,
-                traceID: TraceContext(traceparent: try row.text(14))?.traceID ?? "")
+                traceID: TraceContext(traceparent: try row.text(14))?.traceID ?? "",
+                unit: unit(stage, done: done, total: total))
+        }
+    }
+
+    /// What a stage counts; see `IngestWorker.process`.
+    private static func unit(_ stage: String, done: UInt64, total: UInt64) -> String {
+        guard done > 0 || total > 0 else { return "" }
+        return switch IngestStage(rawValue: stage) {
+        // Only pages are known before they are read.
+        case .extracting: total > 0 ? "pages" : "bytes"
+        case .chunking: "bytes"
+        case .publishing, .published: "chunks"
+        case .received, nil: ""
         }
     }
 
     /// The stage's name: what the worker says, or what the state implies.
     private static func stage(_ state: Storage.JobState, _ said: String) -> String {
         switch state {
-        case .succeeded, .partial: "published"
-        case .queued, .running, .failed, .dead, .cancelled: said.isEmpty ? "received" : said
+        case .succeeded, .partial: IngestStage.published.rawValue
+        case .queued, .running, .failed, .dead, .cancelled: said.isEmpty ? IngestStage.received.rawValue : said
         }
     }
 }

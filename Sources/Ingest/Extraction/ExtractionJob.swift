@@ -3,6 +3,19 @@ internal import Core
 internal import Glibc
 internal import Synchronization
 
+/// How far a parser has come with a document.
+public struct ExtractionProgress: Sendable, Hashable {
+    /// Pages that have been read to their end.
+    public var pagesDone = 0
+    /// Pages of the document; 0 for formats without pages and before the parser has said.
+    public var pagesTotal = 0
+    /// Bytes of text found.
+    public var textBytes = 0
+
+    /// In pages where the document has some, otherwise in bytes of text, of which nobody knows the total.
+    public var done: Int { pagesTotal > 0 ? pagesDone : textBytes }
+}
+
 /// One document on its way through the pool. Its continuation is resumed exactly once, whoever comes first.
 final class ExtractionJob: Sendable {
     typealias Continuation = CheckedContinuation<ExtractedContent, any Error>
@@ -24,12 +37,18 @@ final class ExtractionJob: Sendable {
     let original: OriginalBytes
     let mediaType: MediaType
     let limits: ExtractionLimits
+    /// Called on the slot's thread as output comes.
+    let progress: @Sendable (ExtractionProgress) -> Void
     private let state = Mutex(State.new)
 
-    init(_ original: OriginalBytes, mediaType: MediaType, limits: ExtractionLimits) {
+    init(
+        _ original: OriginalBytes, mediaType: MediaType, limits: ExtractionLimits,
+        progress: @escaping @Sendable (ExtractionProgress) -> Void
+    ) {
         self.original = original
         self.mediaType = mediaType
         self.limits = limits
+        self.progress = progress
     }
 
     /// Returns false, having answered, when it was cancelled already.

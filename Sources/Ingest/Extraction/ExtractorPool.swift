@@ -120,13 +120,16 @@ public final class ExtractorPool: Sendable {
 
     /// Reads one document. Cancelling the task kills its parser.
     ///
-    /// - Parameter limits: instead of the pool's.
+    /// - Parameters:
+    ///   - limits: instead of the pool's.
+    ///   - progress: told as the parser's output comes, in order, on another thread; it must not block.
     /// - Throws: `Failure`: INVALID_ARGUMENT (PDF_DAMAGED, EMPTY_FILE), FAILED_PRECONDITION (PDF_ENCRYPTED, PARSER_TIMEOUT, PARSER_MEMORY,
     ///   PARSER_CRASHED), RESOURCE_EXHAUSTED (TOO_LARGE, EXTRACTOR_BUSY), UNAVAILABLE (EXTRACTOR_UNAVAILABLE); `CancellationError`.
     public func extract(
-        _ original: OriginalBytes, mediaType: MediaType, limits: ExtractionLimits? = nil
+        _ original: OriginalBytes, mediaType: MediaType, limits: ExtractionLimits? = nil,
+        progress: @escaping @Sendable (ExtractionProgress) -> Void = { _ in }
     ) async throws -> ExtractedContent {
-        let job = ExtractionJob(original, mediaType: mediaType, limits: limits ?? self.limits)
+        let job = ExtractionJob(original, mediaType: mediaType, limits: limits ?? self.limits, progress: progress)
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 if job.wait(continuation) { enqueue(job) }

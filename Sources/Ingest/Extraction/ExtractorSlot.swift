@@ -78,6 +78,7 @@ struct ExtractorSlot: Sendable {
             } catch {
                 throw .failed(error)
             }
+            job.progress(assembler.progress)
         }
         try wait(for: report, job, deadline, seconds: wallSeconds)
         let count = read(report.value, &chunk, chunk.count)

@@ -33,6 +33,13 @@ struct ParserFrameAssembler {
         content = ExtractedContent(mediaType: mediaType)
     }
 
+    /// A page is done when the next one begins, or the document has ended.
+    var progress: ExtractionProgress {
+        let begun = content.pages.count
+        let done = if case .ended = state { begun } else { max(0, begun - 1) }
+        return ExtractionProgress(pagesDone: done, pagesTotal: pageCount, textBytes: content.textBytes)
+    }
+
     /// Takes more output.
     /// - Throws: RESOURCE_EXHAUSTED when there is more than the limit, INTERNAL with reason PARSER_OUTPUT_INVALID when it breaks the format.
     mutating func receive(_ bytes: ArraySlice<UInt8>) throws(Failure) {

@@ -32,11 +32,12 @@ struct IngestServer: IngestService {
     func listDocuments(_ request: ListDocumentsRequest, _ context: ServerContext) async throws -> ListDocumentsResponse
     {
         let (limit, after) = try Self.page(size: request.pageSize, token: request.pageToken)
+        if case .unrecognized = request.state { throw Failure.invalid(field: "state", "is not a state of a document") }
         let documents = try await store.database.run { connection in
             if !request.collection.isEmpty { try DocumentQueries.requireCollection(request.collection, on: connection) }
             return try DocumentQueries.page(
-                collection: request.collection, after: after, limit: limit + 1, includeDeleted: request.includeDeleted,
-                on: connection)
+                collection: request.collection, state: request.state, after: after, limit: limit + 1,
+                includeDeleted: request.includeDeleted, on: connection)
         }
         let page = Array(documents.prefix(limit))
         return ListDocumentsResponse(

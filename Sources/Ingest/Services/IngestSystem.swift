@@ -18,8 +18,12 @@ public struct IngestConfiguration: Sendable {
     /// Documents extracted at the same time, at least 1.
     public var workers = 2
     public var extractLimits = ExtractionLimits()
+    /// How often a job's progress is told: most are done before anybody could look.
+    public var progress = Duration.milliseconds(500)
     /// Largest original accepted, in bytes.
     public var uploadBytesMax = Limits.uploadBytesMax
+    /// Uploads received at the same time, at least 1; each may hold a MiB.
+    public var uploadsMax = 128
     /// Free bytes on the volume of the data directory below which no document is taken in; 0 to take all. A worker waits below half of it.
     public var freeBytesMin = 64 << 20
     /// Beginning of the Redis keys; systems that share a Redis need different ones.
@@ -87,7 +91,7 @@ public final class IngestSystem: Sendable {
         let store = DocumentStore(database: database)
         let uploads = UploadService(
             store: store, thread: files, spoolDirectory: spoolDirectory, bytesMax: configuration.uploadBytesMax,
-            space: space, wake: wake)
+            uploadsMax: configuration.uploadsMax, space: space, wake: wake)
         IngestServer(
             uploads: uploads, store: store, texts: RevisionText(database: database), queue: queue, status: status
         ) { [self] in logGrew() }.register(in: &router)
@@ -122,7 +126,8 @@ public final class IngestSystem: Sendable {
                 database: database, queue: queue, pool: pool,
                 originals: OriginalReader(database: database, spoolDirectory: spoolDirectory, thread: files),
                 space: space,
-                owner: configuration.instance, slots: max(1, configuration.workers), logger: logger
+                owner: configuration.instance, slots: max(1, configuration.workers), progress: configuration.progress,
+                logger: logger
             ) { [weak self] in self?.logGrew() })
         self.worker.withLock { $0 = RunningWorker(worker: worker, pool: pool) }
         worker.start()

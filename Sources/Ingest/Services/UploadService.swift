@@ -5,8 +5,6 @@ internal import Synchronization
 
 /// Takes documents in: spools, checks, stores, acknowledges.
 final class UploadService: Sendable {
-    /// Uploads being received at once; each may hold a MiB.
-    private static let uploadsMax = 128
     /// UTF-8 bytes of a pasted text.
     private static let pasteBytesMax = 4_000_000
 
@@ -14,18 +12,20 @@ final class UploadService: Sendable {
     private let thread: WorkThread
     private let spoolDirectory: String
     private let bytesMax: Int
+    private let uploadsMax: Int
     private let space: FreeSpace
     private let wake: WakeCoalescer
     private let uploads = Mutex(0)
 
     init(
-        store: DocumentStore, thread: WorkThread, spoolDirectory: String, bytesMax: Int, space: FreeSpace,
-        wake: WakeCoalescer
+        store: DocumentStore, thread: WorkThread, spoolDirectory: String, bytesMax: Int, uploadsMax: Int,
+        space: FreeSpace, wake: WakeCoalescer
     ) {
         self.store = store
         self.thread = thread
         self.spoolDirectory = spoolDirectory
         self.bytesMax = bytesMax
+        self.uploadsMax = uploadsMax
         self.space = space
         self.wake = wake
     }
@@ -100,13 +100,14 @@ final class UploadService: Sendable {
 
     private func begin() throws {
         let isBusy = uploads.withLock { uploads in
-            guard uploads < Self.uploadsMax else { return true }
+            guard uploads < uploadsMax else { return true }
             uploads += 1
             return false
         }
         guard !isBusy else {
             throw Failure(
-                .resourceExhausted, reason: "UPLOADS_BUSY", "\(Self.uploadsMax) uploads are being received already.",
+                .resourceExhausted, reason: "UPLOADS_BUSY",
+                "The service receives as many uploads as it may at once (\(uploadsMax), ingest.uploads-max).",
                 remedy: "Try again in a moment, with fewer at once.", retryAfterMs: 1000)
         }
     }

@@ -52,9 +52,11 @@ struct Chunker {
 
     private init(_ text: CanonicalText) { self.text = text }
 
-    static func chunks(of text: CanonicalText) -> [TextChunk] {
+    /// - Parameter progress: told after each block how many bytes of the text are behind.
+    static func chunks(of text: CanonicalText, progress: (Int) -> Void = { _ in }) -> [TextChunk] {
         var chunker = Chunker(text)
         for block in text.blocks {
+            defer { progress(block.span.end) }
             let measure = TextScanner.measure(text.bytes, block.span.range)
             if measure.isBlank { continue }
             if case .heading(let level) = block.kind {

@@ -14,11 +14,15 @@ extension IngestWorker {
             let start = MonotonicTime.now()
             let content = try await extract(input)
             let extracted = MonotonicTime.now()
-            ledger.enter("chunking", input.lease.jobID)
-            let revision = try PreparedRevision(content, input)
+            let id = input.lease.jobID
+            ledger.enter(.chunking, id)
+            let revision = try PreparedRevision(content, input) { [ledger] done, total in
+                ledger.advance(.chunking, id, done: done, total: total)
+            }
             let chunked = MonotonicTime.now()
             try Task.checkCancellation()
-            ledger.enter("publishing", input.lease.jobID)
+            // All of them become visible at once, when it is done.
+            ledger.enter(.publishing, id, total: revision.chunks.count)
             let outcome = try await publishing.publish(revision)
             IngestMetrics.stage("extracting", start, extracted)
             IngestMetrics.stage("chunking", extracted, chunked)
@@ -37,7 +41,12 @@ extension IngestWorker {
             } else {
                 try await dependencies.originals.open(sha256: input.sha256, size: input.size)
             }
-        return try await original.with { try await dependencies.pool.extract($0, mediaType: input.mediaType) }
+        let id = input.lease.jobID
+        return try await original.with { original in
+            try await dependencies.pool.extract(original, mediaType: input.mediaType) { [ledger] progress in
+                ledger.advance(.extracting, id, done: progress.done, total: progress.pagesTotal)
+            }
+        }
     }
 
     /// A job that was put back into the queue after its revision was published: revisions are immutable, so there is nothing to do.
@@ -100,10 +109,12 @@ extension IngestWorker {
     /// its lease to end once the database is back. Returns nil when the worker stops meanwhile.
     private func record(_ lease: JobLease, _ failure: Failure, _ isRetryable: Bool) async throws -> JobTransition? {
         var backoffMs = 100
+        let progress = ledger.progress(of: lease.jobID)
         while true {
             do {
                 return try await dependencies.database.transaction { connection in
-                    try RevisionFailure.record(lease, failure, isRetryable: isRetryable, on: connection)
+                    try RevisionFailure.record(
+                        lease, failure, isRetryable: isRetryable, progress: progress, on: connection)
                 }
             } catch let away as Failure where away.code == .unavailable && !ledger.isLost(lease.jobID) {
                 if ledger.isStopping { return nil }

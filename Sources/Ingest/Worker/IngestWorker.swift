@@ -12,8 +12,6 @@ final class IngestWorker: Sendable {
     private static let memoryBytesMax = 256 << 20
     /// An original's text, blocks and chunks together take a few times its size.
     private static let memoryPerOriginalByte = 4
-    /// How often stages are told, and how long a job runs before its stage is worth telling.
-    private static let progress = Duration.milliseconds(500)
     private static let waitForWork = Duration.seconds(5)
     private static let waitForSpace = Duration.seconds(1)
     private static let backoffMsMax = 5000
@@ -34,6 +32,8 @@ final class IngestWorker: Sendable {
         /// Names the worker in `explain`.
         let owner: String
         let slots: Int
+        /// How often progress is told, and how long a job runs before it is worth telling.
+        let progress: Duration
         let logger: Logger
         /// Called when something became visible: followers should look.
         let published: @Sendable () -> Void
@@ -49,6 +49,7 @@ final class IngestWorker: Sendable {
     }
 
     func start() {
+        dependencies.queue.reportSizes(ofKinds: [DocumentStore.jobKind])
         loops.withLock { loops in
             guard loops.isEmpty else { return }
             loops = [
@@ -167,11 +168,11 @@ final class IngestWorker: Sendable {
     private func sendHeartbeats() async {
         var lastAll = MonotonicTime.now()
         while !Task.isCancelled {
-            try? await Task.sleep(for: Self.progress)
+            try? await Task.sleep(for: dependencies.progress)
             let now = MonotonicTime.now()
             let all = lastAll.duration(to: now) >= .seconds(JobQueue.heartbeatSeconds)
             if all { lastAll = now }
-            let beats = ledger.heartbeats(all: all, quietFor: Self.progress)
+            let beats = ledger.heartbeats(all: all, quietFor: dependencies.progress)
             guard !beats.isEmpty else { continue }
             do {
                 let lost = try await dependencies.queue.heartbeat(beats)

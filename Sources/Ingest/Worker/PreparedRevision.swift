@@ -19,10 +19,13 @@ struct PreparedRevision: Sendable {
     var failure: (reason: String, message: String)?
 
     /// Turns what the parser found into text, chunks and receipt. CPU only.
+    /// - Parameter progress: told how many bytes of the text have been cut into chunks, and how many there are.
     /// - Throws: `Failure` TEXT_TOO_LARGE; INTERNAL when the chunks do not account for the text.
-    init(_ content: ExtractedContent, _ input: IngestInput) throws {
+    init(
+        _ content: ExtractedContent, _ input: IngestInput, progress: (_ done: Int, _ total: Int) -> Void = { _, _ in }
+    ) throws {
         let text = try CanonicalText(content.blocks)
-        let chunks = Chunker.chunks(of: text)
+        let chunks = Chunker.chunks(of: text) { progress($0, text.bytes.count) }
         let receipt = try RevisionReceipt(
             text, chunks, extracted: content.drops, pageCount: content.pages.last?.number ?? 0)
         self.input = input
@@ -48,8 +51,10 @@ struct PreparedRevision: Sendable {
             json.member("chunks", chunks.count)
             json.member("text_bytes", textBytes)
         }
-        guard let failure else { return .succeeded(input.lease, result: json.text) }
-        return .partial(input.lease, reason: failure.reason, message: failure.message, result: json.text)
+        let count = Int64(chunks.count)
+        guard let failure else { return .succeeded(input.lease, result: json.text, count: count) }
+        return .partial(
+            input.lease, reason: failure.reason, message: failure.message, result: json.text, count: count)
     }
 
     /// Headings, pages and tables with their spans, and what the document says of itself.

@@ -6,12 +6,14 @@ enum RevisionFailure {
     /// Records a failed attempt, and with the last one that the revision failed.
     /// - Throws: ABORTED with reason LEASE_LOST.
     static func record(
-        _ lease: JobLease, _ failure: Failure, isRetryable: Bool, on connection: isolated PostgresConnection
+        _ lease: JobLease, _ failure: Failure, isRetryable: Bool, progress: JobProgress? = nil,
+        on connection: isolated PostgresConnection
     ) throws -> JobTransition {
         var told = failure
         // A job keeps one text: what happened and what to do.
         if !failure.remedy.isEmpty { told.message += " \(failure.remedy)" }
-        let transition = try JobQueue.fail(lease, told, retryable: isRetryable, on: connection)
+        let transition = try JobQueue.fail(
+            lease, told, retryable: isRetryable, progress: progress, on: connection)
         if transition.state.isTerminal {
             try connection.execute(
                 """

@@ -2,19 +2,31 @@ internal import Core
 internal import Storage
 internal import Synchronization
 
+/// What happens to a document on its way, in this order.
+enum IngestStage: String, Sendable {
+    case received, extracting, chunking, publishing
+    /// Told by the job's state, never by a worker.
+    case published
+}
+
 /// The jobs a worker holds: what each is doing, how much memory they may take together, and their tasks.
 final class WorkLedger: Sendable {
     private struct Entry {
         var lease: JobLease
         /// Estimate of the memory it takes, in bytes.
         var cost: Int
-        var stage = "received"
-        /// The stage was not told yet.
+        var stage = IngestStage.received
+        /// Within the stage; `total` is 0 while unknown.
+        var done: Int64 = 0
+        var total: Int64 = 0
+        /// Stage and progress were not told yet.
         var isNews = false
         var startedAt: MonotonicTime
         var task: Task<Void, Never>?
         /// Someone else has the job now.
         var isLost = false
+
+        var progress: JobProgress { JobProgress(stage: stage.rawValue, done: done, total: total) }
     }
 
     private struct State {
@@ -54,7 +66,7 @@ final class WorkLedger: Sendable {
         state.withLock { state in
             guard var entry = state.entries[id], !entry.isLost else { return false }
             entry.cost = cost
-            entry.stage = "extracting"
+            entry.stage = .extracting
             entry.isNews = true
             state.cost += cost
             state.entries[id] = entry
@@ -71,12 +83,30 @@ final class WorkLedger: Sendable {
         if isLost { task.cancel() }
     }
 
-    func enter(_ stage: String, _ id: UUIDv7) {
+    /// The next stage begins, with nothing of it done.
+    /// - Parameter total: how much there is to do; 0 when that is not known yet.
+    func enter(_ stage: IngestStage, _ id: UUIDv7, total: Int = 0) {
         state.withLock { state in
             state.entries[id]?.stage = stage
+            state.entries[id]?.done = 0
+            state.entries[id]?.total = Int64(total)
             state.entries[id]?.isNews = true
         }
     }
+
+    /// So much of the stage is done. Nothing is ever taken back, and news of a stage that has passed is none.
+    func advance(_ stage: IngestStage, _ id: UUIDv7, done: Int, total: Int) {
+        state.withLock { state in
+            guard var entry = state.entries[id], entry.stage == stage else { return }
+            entry.done = max(entry.done, Int64(done))
+            entry.total = max(entry.total, Int64(total))
+            entry.isNews = entry.isNews || state.entries[id]?.progress != entry.progress
+            state.entries[id] = entry
+        }
+    }
+
+    /// How far a job is; nil when it is not held.
+    func progress(of id: UUIDv7) -> JobProgress? { state.withLock { $0.entries[id]?.progress } }
 
     func isLost(_ id: UUIDv7) -> Bool { state.withLock { $0.entries[id]?.isLost ?? true } }
 
@@ -87,7 +117,7 @@ final class WorkLedger: Sendable {
         freed.set()
     }
 
-    /// Heartbeats to send: stages of jobs that have run for `quietFor` (most are done before anybody could look), and everything when `all`.
+    /// Heartbeats to send: stages and progress of jobs that have run for `quietFor` (most are done before anybody could look), and everything when `all`.
     func heartbeats(all: Bool, quietFor: Duration) -> [JobHeartbeat] {
         let now = MonotonicTime.now()
         return state.withLock { state in
@@ -96,7 +126,7 @@ final class WorkLedger: Sendable {
                 let tells = entry.isNews && entry.startedAt.duration(to: now) >= quietFor
                 guard tells || all else { continue }
                 if tells { state.entries[id]?.isNews = false }
-                beats.append(JobHeartbeat(entry.lease, progress: tells ? JobProgress(stage: entry.stage) : nil))
+                beats.append(JobHeartbeat(entry.lease, progress: tells ? entry.progress : nil))
             }
             return beats
         }

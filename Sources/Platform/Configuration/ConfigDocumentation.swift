@@ -7,8 +7,9 @@ public enum ConfigDocumentation {
             <!-- Generated from Sources/Platform/Configuration/ConfigTable.swift by `dev/generate-docs`; a test checks that it is current. -->
 
             A setting is taken from the first of these that has it: a flag of the command, an environment variable, the
-            configuration file, the default. `acp config show` prints every value with the place it came from, and
-            `acp config validate` names every mistake with its line.
+            configuration file, the default. Every command takes every setting as a flag: `--set key=value`, as often as needed;
+            some have an option of their own besides (`--data-dir`, `--timeout`). `acp config show` prints every value with the
+            place it came from, and `acp config validate` names every mistake with its line.
 
             The file is `$XDG_CONFIG_HOME/acp/config.toml` (usually `~/.config/acp/config.toml`), or the one named by `--config` or
             `ACP_CONFIG`. It is a flat part of TOML:

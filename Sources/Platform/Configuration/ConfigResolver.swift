@@ -49,6 +49,7 @@ struct ConfigResolver {
         }
         warnAboutVariables()
         warnAboutReadableSecrets()
+        warnAboutFlags()
     }
 
     private mutating func resolve(_ entry: ConfigEntry, fromFile: (literal: TOMLLiteral, line: Int)?) {
@@ -101,6 +102,16 @@ struct ConfigResolver {
         for name in environment.keys.sorted() where name.hasPrefix("ACP_") && !known.contains(name) {
             let suggestion = Spelling.nearest(to: name, among: known.sorted()).map { " Did you mean \($0)?" } ?? ""
             warnings.append("The environment variable \(name) is not a setting and has no effect.\(suggestion)")
+        }
+    }
+
+    /// Arguments of a process are for everyone on the machine to read.
+    private mutating func warnAboutFlags() {
+        for (name, text) in flags.sorted(by: { $0.key < $1.key }) {
+            guard let entry = ConfigTable.entry(named: name), entry.kind.shown(text) != text else { continue }
+            warnings.append(
+                "The value of \(name) on the command line can be seen by other users of this machine while the command runs; "
+                    + "use \(entry.environmentName), the configuration file, or a reference (env:NAME, file:/path).")
         }
     }
 

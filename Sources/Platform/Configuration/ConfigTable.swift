@@ -12,6 +12,7 @@ public enum ConfigTable {
         ConfigKey.redisURL.entry,
         ConfigKey.ingestHost.entry, ConfigKey.ingestPort.entry, ConfigKey.ingestURL.entry,
         ConfigKey.ingestUploadBytesMax.entry, ConfigKey.ingestFreeBytesMin.entry, ConfigKey.ingestBatchFilesMax.entry,
+        ConfigKey.ingestUploadsMax.entry,
         ConfigKey.ingestWorkers.entry, ConfigKey.ingestExtractorPath.entry,
         ConfigKey.workerHost.entry, ConfigKey.workerPort.entry,
         ConfigKey.agentsHost.entry, ConfigKey.agentsPort.entry, ConfigKey.agentsURL.entry,
@@ -174,6 +175,11 @@ extension ConfigKey where Value == Int {
     }
     public static var ingestBatchFilesMax: Self {
         .integer("ingest.batch-files-max", 1...10_000, Limits.batchFilesMax, "Most files in one batch.")
+    }
+    public static var ingestUploadsMax: Self {
+        .integer(
+            "ingest.uploads-max", 1...4096, 128,
+            "Uploads that one process receives at the same time; more are told when to try again.")
     }
     public static var ingestWorkers: Self {
         .integer("ingest.workers", 1...64, 2, "Documents that one process works on at the same time.")

@@ -49,7 +49,7 @@ public struct MetricDefinition: Sendable {
 /// | acp_ingestion_total | counter | Counter | outcome, media_type |
 /// | acp_vector_operations_total | counter | Counter | operation, outcome |
 ///
-/// service: ingest, agents, gateway, worker · method: the route pattern (`/v1/documents/{id}`) or the RPC (`/acp.v1.Search/Search`), never a path ·
+/// service: ingest, agents, gateway, worker · method: the route pattern (`/v1/documents/{id}`) or the RPC (`acp.v1.Search/Search`), never a path ·
 /// code: `StatusCode.name` · protocol: acp, http · stage, state, outcome, operation: closed sets of the module that records them.
 public enum MetricCatalogue {
     public static let requests = MetricDefinition(

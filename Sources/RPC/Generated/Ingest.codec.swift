@@ -197,12 +197,18 @@ extension Document: WireMessage, WireReadable, WireWritable {
             case 90: reader.message(&self.updatedAt)
             case 96: self.deleted = reader.varint() != 0
             case 106: reader.message(&self.receipt)
-            default: reader.skip(tag, isKnown: (1...13).contains(tag >> 3))
+            case 112: self.state = Document.State(rawValue: Int32(truncatingIfNeeded: reader.varint()))
+            case 122: self.reason = reader.string()
+            case 130: self.message = reader.string()
+            default: reader.skip(tag, isKnown: (1...16).contains(tag >> 3))
             }
         }
     }
 
     package func write(to writer: inout WireWriter) {
+        writer.string(16, self.message)
+        writer.string(15, self.reason)
+        writer.varint(14, UInt64(bitPattern: Int64(self.state.rawValue)))
         if let value = self.receipt { writer.message(13, value) }
         writer.varint(12, self.deleted ? 1 : 0)
         if let value = self.updatedAt { writer.message(11, value) }
@@ -312,12 +318,14 @@ extension ListDocumentsRequest: WireMessage, WireReadable, WireWritable {
             case 16: self.pageSize = UInt32(truncatingIfNeeded: reader.varint())
             case 26: self.pageToken = reader.string()
             case 32: self.includeDeleted = reader.varint() != 0
-            default: reader.skip(tag, isKnown: (1...4).contains(tag >> 3))
+            case 40: self.state = Document.State(rawValue: Int32(truncatingIfNeeded: reader.varint()))
+            default: reader.skip(tag, isKnown: (1...5).contains(tag >> 3))
             }
         }
     }
 
     package func write(to writer: inout WireWriter) {
+        writer.varint(5, UInt64(bitPattern: Int64(self.state.rawValue)))
         writer.varint(4, self.includeDeleted ? 1 : 0)
         writer.string(3, self.pageToken)
         writer.varint(2, UInt64(self.pageSize))

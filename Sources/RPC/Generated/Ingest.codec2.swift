@@ -163,12 +163,14 @@ extension Job: WireMessage, WireReadable, WireWritable {
             case 112: self.queuePosition = UInt32(truncatingIfNeeded: reader.varint())
             case 122: reader.message(&self.nextAttemptAt)
             case 130: self.traceID = reader.string()
-            default: reader.skip(tag, isKnown: (1...16).contains(tag >> 3))
+            case 138: self.unit = reader.string()
+            default: reader.skip(tag, isKnown: (1...17).contains(tag >> 3))
             }
         }
     }
 
     package func write(to writer: inout WireWriter) {
+        writer.string(17, self.unit)
         writer.string(16, self.traceID)
         if let value = self.nextAttemptAt { writer.message(15, value) }
         writer.varint(14, UInt64(self.queuePosition))

@@ -190,6 +190,11 @@ public struct Document: Sendable, Hashable {
     public var deleted: Bool
     /// Only from GetDocument.
     public var receipt: Receipt?
+    /// What became of the newest revision.
+    public var state: Document.State
+    /// Machine-readable cause while FAILED; then what happened and what to do, for people.
+    public var reason: String
+    public var message: String
 
     public init() { self.init(id: "") }
 
@@ -206,7 +211,10 @@ public struct Document: Sendable, Hashable {
         createdAt: Timestamp? = nil,
         updatedAt: Timestamp? = nil,
         deleted: Bool = false,
-        receipt: Receipt? = nil
+        receipt: Receipt? = nil,
+        state: Document.State = .default,
+        reason: String = "",
+        message: String = ""
     ) {
         self.id = id
         self.collection = collection
@@ -221,6 +229,63 @@ public struct Document: Sendable, Hashable {
         self.updatedAt = updatedAt
         self.deleted = deleted
         self.receipt = receipt
+        self.state = state
+        self.reason = reason
+        self.message = message
+    }
+
+    public enum State: RawRepresentable, Sendable, Hashable {
+        case unspecified
+        /// Being processed.
+        case pending
+        /// Searchable.
+        case published
+        /// Not searchable, `reason` and `message` say why; the revision before it still is, if there is one.
+        case failed
+        /// Taken out of search, or overtaken by a newer revision.
+        case retracted
+        /// A value of a newer version of the proto file.
+        case unrecognized(Int32)
+
+        /// The value of a field that was not sent.
+        public static var `default`: Self { .unspecified }
+
+        /// Every value of the proto file, in its order.
+        public static let knownCases: [Self] = [.unspecified, .pending, .published, .failed, .retracted]
+
+        public init(rawValue: Int32) {
+            self = switch rawValue {
+            case 0: .unspecified
+            case 1: .pending
+            case 2: .published
+            case 3: .failed
+            case 4: .retracted
+            default: .unrecognized(rawValue)
+            }
+        }
+
+        public var rawValue: Int32 {
+            switch self {
+            case .unspecified: 0
+            case .pending: 1
+            case .published: 2
+            case .failed: 3
+            case .retracted: 4
+            case .unrecognized(let value): value
+            }
+        }
+
+        /// The name in the proto file; the number where it has none.
+        public var protoName: String {
+            switch self {
+            case .unspecified: "STATE_UNSPECIFIED"
+            case .pending: "PENDING"
+            case .published: "PUBLISHED"
+            case .failed: "FAILED"
+            case .retracted: "RETRACTED"
+            case .unrecognized(let value): String(value)
+            }
+        }
     }
 }
 

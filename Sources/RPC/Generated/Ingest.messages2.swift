@@ -95,14 +95,23 @@ public struct ListDocumentsRequest: Sendable, Hashable {
     /// From the answer before.
     public var pageToken: String
     public var includeDeleted: Bool
+    /// Only documents whose newest revision is in this state; unspecified for all.
+    public var state: Document.State
 
     public init() { self.init(collection: "") }
 
-    public init(collection: String = "", pageSize: UInt32 = 0, pageToken: String = "", includeDeleted: Bool = false) {
+    public init(
+        collection: String = "",
+        pageSize: UInt32 = 0,
+        pageToken: String = "",
+        includeDeleted: Bool = false,
+        state: Document.State = .default
+    ) {
         self.collection = collection
         self.pageSize = pageSize
         self.pageToken = pageToken
         self.includeDeleted = includeDeleted
+        self.state = state
     }
 }
 
@@ -188,9 +197,10 @@ public struct GetTextResponse: Sendable, Hashable {
 public struct Job: Sendable, Hashable {
     public var id: String
     public var state: JobState
-    /// received, extracting, chunking, publishing, published.
+    /// received, extracting, chunking, publishing, published. Of a job that did not succeed: the stage it ended in.
     public var stage: String
-    /// Progress within the stage; total 0 when not known.
+    /// How much of the stage is done, counted in `unit`; total 0 when not known. Neither falls within a stage of one attempt.
+    /// Reported every half second, so a short stage may pass unseen; a published document's counts are all its chunks.
     public var done: UInt64
     public var total: UInt64
     public var attempt: UInt32
@@ -206,6 +216,9 @@ public struct Job: Sendable, Hashable {
     public var queuePosition: UInt32
     public var nextAttemptAt: Timestamp?
     public var traceID: String
+    /// What `done` and `total` count. Extracting: `pages` read, or `bytes` of text found in formats without pages. Chunking: `bytes`
+    /// of text. Publishing and published: `chunks`. Empty when nothing is counted.
+    public var unit: String
 
     public init() { self.init(id: "") }
 
@@ -225,7 +238,8 @@ public struct Job: Sendable, Hashable {
         finishedAt: Timestamp? = nil,
         queuePosition: UInt32 = 0,
         nextAttemptAt: Timestamp? = nil,
-        traceID: String = ""
+        traceID: String = "",
+        unit: String = ""
     ) {
         self.id = id
         self.state = state
@@ -243,6 +257,7 @@ public struct Job: Sendable, Hashable {
         self.queuePosition = queuePosition
         self.nextAttemptAt = nextAttemptAt
         self.traceID = traceID
+        self.unit = unit
     }
 }
 
@@ -326,19 +341,5 @@ public struct GetStatusResponse: Sendable, Hashable {
         self.chunksEmbedded = chunksEmbedded
         self.version = version
         self.dependencies = dependencies
-    }
-}
-
-public struct DependencyStatus: Sendable, Hashable {
-    public var name: String
-    public var healthy: Bool
-    public var detail: String
-
-    public init() { self.init(name: "") }
-
-    public init(name: String = "", healthy: Bool = false, detail: String = "") {
-        self.name = name
-        self.healthy = healthy
-        self.detail = detail
     }
 }

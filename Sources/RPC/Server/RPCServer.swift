@@ -134,7 +134,8 @@ public final class RPCServer: Sendable {
     }
 
     static func describe(_ error: any Error) -> String {
-        if let error = error as? IOError { return error.description }
+        // What the system calls it; the error's own text is for those who debug it.
+        if let error = error as? IOError { return String(cString: strerror(error.errnoCode)) }
         if let error = error as? NIOConnectionError {
             // The addresses were tried in turn; the last reason is as good as any.
             if let last = error.connectionErrors.last { return describe(last.error) }

@@ -30,6 +30,7 @@ final class DataDirectoryLock: Sendable {
         let written = text.withCString { pwrite(file, $0, text.utf8.count, 0) }
         guard written == text.utf8.count, ftruncate(file, off_t(text.utf8.count)) == 0, fsync(file) == 0 else {
             let code = errno
+            acp_unlock(file)
             close(file)
             throw ServerFiles.failure(code, "writing", path)
         }
@@ -38,9 +39,14 @@ final class DataDirectoryLock: Sendable {
 
     deinit { release() }
 
+    /// Lets go at once. Closing alone would not: another thread may have forked a child that has not executed its program yet, and
+    /// until then it holds the same open file.
     func release() {
         descriptor.withLock { descriptor in
-            if let file = descriptor { close(file) }
+            if let file = descriptor {
+                acp_unlock(file)
+                close(file)
+            }
             descriptor = nil
         }
     }

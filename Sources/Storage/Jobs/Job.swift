@@ -38,8 +38,9 @@ public struct Job: Sendable, Hashable {
     public var leaseOwner: String?
     /// Rises with every claim.
     public var fencing: Int64
-    /// What the worker is doing, in a word; empty when it has not said.
+    /// What the worker is doing, in a word; empty when it has not said, and when the job waits or succeeded. Of other jobs: what it did last.
     public var stage: String
+    /// Within the stage; when the job succeeded, of the whole.
     public var progressDone: Int64
     /// 0 while unknown.
     public var progressTotal: Int64
@@ -120,9 +121,14 @@ public struct JobCompletion: Sendable, Hashable {
     public var result: String?
     public var reason: String
     public var message: String
+    /// Of how many things the job's whole was made, and all were done: its progress from now on. nil keeps the progress told last.
+    public var count: Int64?
 
-    public init(lease: JobLease, state: JobState, result: String?, reason: String, message: String) {
+    public init(
+        lease: JobLease, state: JobState, result: String?, reason: String, message: String, count: Int64? = nil
+    ) {
         precondition(state.isTerminal, "a job ends in a terminal state")
+        self.count = count
         self.lease = lease
         self.state = state
         self.result = result
@@ -131,15 +137,15 @@ public struct JobCompletion: Sendable, Hashable {
     }
 
     /// - Parameter result: a JSON object, as text.
-    public static func succeeded(_ lease: JobLease, result: String? = nil) -> JobCompletion {
-        JobCompletion(lease: lease, state: .succeeded, result: result, reason: "", message: "")
+    public static func succeeded(_ lease: JobLease, result: String? = nil, count: Int64? = nil) -> JobCompletion {
+        JobCompletion(lease: lease, state: .succeeded, result: result, reason: "", message: "", count: count)
     }
 
     /// Done, with something dropped for `reason` (upper snake case, never empty).
     public static func partial(
-        _ lease: JobLease, reason: String, message: String, result: String? = nil
+        _ lease: JobLease, reason: String, message: String, result: String? = nil, count: Int64? = nil
     ) -> JobCompletion {
-        JobCompletion(lease: lease, state: .partial, result: result, reason: reason, message: message)
+        JobCompletion(lease: lease, state: .partial, result: result, reason: reason, message: message, count: count)
     }
 }
 

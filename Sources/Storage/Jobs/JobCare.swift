@@ -15,7 +15,7 @@ extension JobQueue {
         let rows = try connection.execute(
             """
             UPDATE jobs SET state = 'cancelled', reason = 'CANCELLED', message = 'Cancelled on request.', lease_until = NULL,
-                lease_owner = NULL, finished_at = clock_timestamp(), updated_at = clock_timestamp(), stage = ''
+                lease_owner = NULL, finished_at = clock_timestamp(), updated_at = clock_timestamp()
             WHERE id = $1 AND state IN ('queued', 'running')
             RETURNING id, kind, state
             """, [.uuid(id)])
@@ -70,8 +70,11 @@ extension JobQueue {
             )
             UPDATE jobs SET state = CASE WHEN attempt >= attempts_max THEN 'dead' ELSE 'queued' END, run_at = now(),
                 finished_at = CASE WHEN attempt >= attempts_max THEN clock_timestamp() END, lease_until = NULL,
-                lease_owner = NULL, reason = 'LEASE_EXPIRED', updated_at = clock_timestamp(), stage = '',
-                message = 'The worker stopped answering during attempt ' || attempt || '.'
+                lease_owner = NULL, reason = 'LEASE_EXPIRED', updated_at = clock_timestamp(),
+                message = 'The worker stopped answering during attempt ' || attempt || '.',
+                stage = CASE WHEN attempt >= attempts_max THEN stage ELSE '' END,
+                progress_done = CASE WHEN attempt >= attempts_max THEN progress_done ELSE 0 END,
+                progress_total = CASE WHEN attempt >= attempts_max THEN progress_total ELSE 0 END
             FROM silent WHERE jobs.id = silent.id RETURNING jobs.id, jobs.kind, jobs.state
             """, [.int(batchMax)]
         ).map(JobTransition.init)
@@ -99,6 +102,9 @@ extension JobQueue {
         try await recordSizes()
         return swept
     }
+
+    /// Has the sizes of these queues in the metrics from the next sweep on, also while they are empty.
+    public func reportSizes(ofKinds kinds: [String]) { sizeMetrics.watch(kinds) }
 
     /// Publishes `acp_queue_size` per kind: ready (due), delayed, running.
     private func recordSizes() async throws {

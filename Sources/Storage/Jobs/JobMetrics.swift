@@ -8,10 +8,14 @@ enum JobMetrics {
     }
 }
 
-/// Remembers which kinds were reported, so that a queue that drained goes to 0 instead of staying at its last size.
+/// Remembers which kinds were reported or are worked on, so that a queue that drained goes to 0 instead of staying at its last size, and
+/// one that nothing was put into yet is seen to be empty.
 final class QueueSizeMetrics: Sendable {
     private static let states = ["ready", "delayed", "running"]
     private let known = Mutex<Set<String>>([])
+
+    /// Reports these kinds from now on, empty or not.
+    func watch(_ kinds: [String]) { known.withLock { $0.formUnion(kinds) } }
 
     /// - Parameter sizes: per kind, in the order of `states`.
     func record(_ sizes: [String: [Int64]]) {

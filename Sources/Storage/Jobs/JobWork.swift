@@ -124,9 +124,9 @@ extension JobQueue {
             """
             UPDATE jobs SET state = c.state, result = c.result, reason = c.reason, message = c.message, lease_until = NULL,
                 lease_owner = NULL, finished_at = clock_timestamp(), updated_at = clock_timestamp(), stage = '',
-                progress_done = CASE WHEN c.state = 'succeeded' THEN progress_total ELSE progress_done END
-            FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::text[], $6::text[])
-                AS c (id, fencing, state, result, reason, message)
+                progress_done = coalesce(c.count, progress_done), progress_total = coalesce(c.count, progress_total)
+            FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::jsonb[], $5::text[], $6::text[], $7::bigint[])
+                AS c (id, fencing, state, result, reason, message, count)
             WHERE jobs.id = c.id AND jobs.fencing = c.fencing AND jobs.state = 'running'
             RETURNING jobs.id, jobs.kind, jobs.state
             """,
@@ -134,14 +134,17 @@ extension JobQueue {
                 .uuidArray(completions.map(\.lease.jobID)), .int64Array(completions.map(\.lease.fencing)),
                 .textArray(completions.map(\.state.rawValue)), .jsonArray(completions.map(\.result)),
                 .textArray(completions.map(\.reason)), .textArray(completions.map(\.message)),
+                .int64Array(completions.map(\.count)),
             ]
         ).map(JobTransition.init)
     }
 
     /// Records that an attempt failed: back to the queue with a delay when `retryable` and attempts are left, else `dead`
     /// (retryable) or `failed`. Throws ABORTED with reason LEASE_LOST. Announce the transition after the commit.
+    /// - Parameter progress: how far the attempt came, which a job that ends with it keeps; nil for what was told last.
     public static func fail(
-        _ lease: JobLease, _ failure: Failure, retryable: Bool, on connection: isolated PostgresConnection
+        _ lease: JobLease, _ failure: Failure, retryable: Bool, progress: JobProgress? = nil,
+        on connection: isolated PostgresConnection
     ) throws -> JobTransition {
         let delay = RetryDelay.milliseconds(attempt: lease.attempt, jitter: Double.random(in: 0..<1))
         let rows = try connection.execute(
@@ -150,13 +153,17 @@ extension JobQueue {
                 state = CASE WHEN NOT $3 THEN 'failed' WHEN attempt >= attempts_max THEN 'dead' ELSE 'queued' END,
                 run_at = CASE WHEN $3 AND attempt < attempts_max THEN now() + make_interval(secs => $4) ELSE run_at END,
                 finished_at = CASE WHEN $3 AND attempt < attempts_max THEN NULL ELSE clock_timestamp() END,
-                lease_until = NULL, lease_owner = NULL, reason = $5, message = $6, updated_at = clock_timestamp(), stage = ''
+                lease_until = NULL, lease_owner = NULL, reason = $5, message = $6, updated_at = clock_timestamp(),
+                stage = CASE WHEN $3 AND attempt < attempts_max THEN '' ELSE coalesce($7, stage) END,
+                progress_done = CASE WHEN $3 AND attempt < attempts_max THEN 0 ELSE coalesce($8, progress_done) END,
+                progress_total = CASE WHEN $3 AND attempt < attempts_max THEN 0 ELSE coalesce($9, progress_total) END
             WHERE id = $1 AND fencing = $2 AND state = 'running'
             RETURNING id, kind, state
             """,
             [
                 .uuid(lease.jobID), .int64(lease.fencing), .bool(retryable), .double(Double(delay) / 1000),
                 .text(failure.reason.isEmpty ? failure.code.name : failure.reason), .text(failure.message),
+                .text(progress?.stage), .int64(progress?.done), .int64(progress?.total),
             ])
         guard let row = rows.first else {
             throw Failure(

@@ -13,8 +13,12 @@ extension KeyStore {
     public static func open(
         database: Database, pepperPath path: String, mayReplace: Bool = false, environment: String = "live"
     ) async throws -> KeyStore {
-        let found = try Pepper.load(path: path)
-        if found == nil, !mayReplace, try await isInUse(database) { throw missing(path) }
+        var found = try Pepper.load(path: path)
+        if found == nil, !mayReplace, try await isInUse(database) {
+            // Unless another process of this directory, started at the same time, made the file and the keys just now.
+            found = try Pepper.load(path: path)
+            if found == nil { throw missing(path) }
+        }
         let pepper = try found ?? Pepper.loadOrCreate(path: path)
         let own = hexString(Array(HMAC<SHA256>.authenticationCode(for: Array(setting.utf8), using: pepper.key)))
         let known = try await database.transaction { connection in

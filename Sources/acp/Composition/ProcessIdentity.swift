@@ -68,13 +68,18 @@ final class DataDirectoryHold: Sendable {
         let text = "\(getpid())\n\(ProcessIdentity.startTicks(of: getpid()) ?? 0)\n"
         guard ftruncate(file, 0) == 0, pwrite(file, text, text.utf8.count, 0) == text.utf8.count else {
             let code = errno
+            acp_unlock(file)
             close(file)
             throw Self.failure("written", path, code)
         }
         descriptor = file
     }
 
-    func release() { close(descriptor) }
+    func release() {
+        // A child that has not executed its program yet may hold the file open a little longer.
+        acp_unlock(descriptor)
+        close(descriptor)
+    }
 
     /// Makes the directory and those above it.
     static func make(_ directory: String) throws {

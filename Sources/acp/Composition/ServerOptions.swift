@@ -61,7 +61,7 @@ struct ServerOptions: ParsableArguments {
         for (name, key) in [
             ("ingest.port", ConfigKey.ingestPort), ("agents.port", .agentsPort), ("gateway.port", .gatewayPort),
             ("worker.port", .workerPort),
-        ] where flags[name] == nil && configuration[key] != 0 {
+        ] where flags[name] == nil && !options.sets(name) && configuration[key] != 0 {
             flags[name] = String(configuration[key] + portOffset)
         }
         return try options.loadConfiguration(extra: flags)

@@ -24,6 +24,7 @@ extension ServerSystem {
         if services.contains(.worker) { settings.extractorPath = try Self.extractor(configuration) }
         settings.workers = configuration[.ingestWorkers]
         settings.uploadBytesMax = configuration[.ingestUploadBytesMax]
+        settings.uploadsMax = configuration[.ingestUploadsMax]
         settings.freeBytesMin = configuration[.ingestFreeBytesMin]
         settings.version = BuildInformation.version
         if ownsDataDirectory {

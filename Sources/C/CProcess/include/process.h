@@ -63,6 +63,8 @@ int acp_reap(int32_t pid, int *status);
 // The exclusive lock of a whole file, tied to the open file description: it ends with the last descriptor, a kill -9 included.
 // Returns 0, or -EWOULDBLOCK when another description holds it.
 int acp_lock_exclusive(int descriptor);
+// Gives that lock back at once, whoever else has the description open: a child between fork and exec has all of its parent's.
+void acp_unlock(int descriptor);
 // Whether someone else holds that lock, without taking it even for a moment. Returns 1, 0 or -errno.
 int acp_lock_is_held(int descriptor);
 

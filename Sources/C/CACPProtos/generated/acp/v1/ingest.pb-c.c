@@ -1412,7 +1412,41 @@ const ProtobufCMessageDescriptor acp__v1__document__metadata_entry__descriptor =
   (ProtobufCMessageInit) acp__v1__document__metadata_entry__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor acp__v1__document__field_descriptors[13] =
+static const ProtobufCEnumValue acp__v1__document__state__enum_values_by_number[5] =
+{
+  { "STATE_UNSPECIFIED", "ACP__V1__DOCUMENT__STATE__STATE_UNSPECIFIED", 0 },
+  { "PENDING", "ACP__V1__DOCUMENT__STATE__PENDING", 1 },
+  { "PUBLISHED", "ACP__V1__DOCUMENT__STATE__PUBLISHED", 2 },
+  { "FAILED", "ACP__V1__DOCUMENT__STATE__FAILED", 3 },
+  { "RETRACTED", "ACP__V1__DOCUMENT__STATE__RETRACTED", 4 },
+};
+static const ProtobufCIntRange acp__v1__document__state__value_ranges[] = {
+{0, 0},{0, 5}
+};
+static const ProtobufCEnumValueIndex acp__v1__document__state__enum_values_by_name[5] =
+{
+  { "FAILED", 3 },
+  { "PENDING", 1 },
+  { "PUBLISHED", 2 },
+  { "RETRACTED", 4 },
+  { "STATE_UNSPECIFIED", 0 },
+};
+const ProtobufCEnumDescriptor acp__v1__document__state__descriptor =
+{
+  PROTOBUF_C__ENUM_DESCRIPTOR_MAGIC,
+  "acp.v1.Document.State",
+  "State",
+  "Acp__V1__Document__State",
+  "acp.v1",
+  5,
+  acp__v1__document__state__enum_values_by_number,
+  5,
+  acp__v1__document__state__enum_values_by_name,
+  1,
+  acp__v1__document__state__value_ranges,
+  NULL,NULL,NULL,NULL   /* reserved[1234] */
+};
+static const ProtobufCFieldDescriptor acp__v1__document__field_descriptors[16] =
 {
   {
     "id",
@@ -1570,6 +1604,42 @@ static const ProtobufCFieldDescriptor acp__v1__document__field_descriptors[13] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "state",
+    14,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Acp__V1__Document, state),
+    &acp__v1__document__state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "reason",
+    15,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Acp__V1__Document, reason),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
+  {
+    "message",
+    16,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Acp__V1__Document, message),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned acp__v1__document__field_indices_by_name[] = {
   1,   /* field[1] = collection */
@@ -1577,19 +1647,22 @@ static const unsigned acp__v1__document__field_indices_by_name[] = {
   11,   /* field[11] = deleted */
   0,   /* field[0] = id */
   4,   /* field[4] = media_type */
+  15,   /* field[15] = message */
   5,   /* field[5] = metadata */
   2,   /* field[2] = origin */
+  14,   /* field[14] = reason */
   12,   /* field[12] = receipt */
   6,   /* field[6] = revision_id */
   7,   /* field[7] = revisions */
   8,   /* field[8] = size_bytes */
+  13,   /* field[13] = state */
   3,   /* field[3] = title */
   10,   /* field[10] = updated_at */
 };
 static const ProtobufCIntRange acp__v1__document__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 13 }
+  { 0, 16 }
 };
 const ProtobufCMessageDescriptor acp__v1__document__descriptor =
 {
@@ -1599,7 +1672,7 @@ const ProtobufCMessageDescriptor acp__v1__document__descriptor =
   "Acp__V1__Document",
   "acp.v1",
   sizeof(Acp__V1__Document),
-  13,
+  16,
   acp__v1__document__field_descriptors,
   acp__v1__document__field_indices_by_name,
   1,  acp__v1__document__number_ranges,
@@ -1900,7 +1973,7 @@ const ProtobufCMessageDescriptor acp__v1__drop__descriptor =
   (ProtobufCMessageInit) acp__v1__drop__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor acp__v1__list_documents_request__field_descriptors[4] =
+static const ProtobufCFieldDescriptor acp__v1__list_documents_request__field_descriptors[5] =
 {
   {
     "collection",
@@ -1950,17 +2023,30 @@ static const ProtobufCFieldDescriptor acp__v1__list_documents_request__field_des
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "state",
+    5,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_ENUM,
+    0,   /* quantifier_offset */
+    offsetof(Acp__V1__ListDocumentsRequest, state),
+    &acp__v1__document__state__descriptor,
+    NULL,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned acp__v1__list_documents_request__field_indices_by_name[] = {
   0,   /* field[0] = collection */
   3,   /* field[3] = include_deleted */
   1,   /* field[1] = page_size */
   2,   /* field[2] = page_token */
+  4,   /* field[4] = state */
 };
 static const ProtobufCIntRange acp__v1__list_documents_request__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 4 }
+  { 0, 5 }
 };
 const ProtobufCMessageDescriptor acp__v1__list_documents_request__descriptor =
 {
@@ -1970,7 +2056,7 @@ const ProtobufCMessageDescriptor acp__v1__list_documents_request__descriptor =
   "Acp__V1__ListDocumentsRequest",
   "acp.v1",
   sizeof(Acp__V1__ListDocumentsRequest),
-  4,
+  5,
   acp__v1__list_documents_request__field_descriptors,
   acp__v1__list_documents_request__field_indices_by_name,
   1,  acp__v1__list_documents_request__number_ranges,
@@ -2284,7 +2370,7 @@ const ProtobufCMessageDescriptor acp__v1__get_text_response__descriptor =
   (ProtobufCMessageInit) acp__v1__get_text_response__init,
   NULL,NULL,NULL    /* reserved[123] */
 };
-static const ProtobufCFieldDescriptor acp__v1__job__field_descriptors[16] =
+static const ProtobufCFieldDescriptor acp__v1__job__field_descriptors[17] =
 {
   {
     "id",
@@ -2478,6 +2564,18 @@ static const ProtobufCFieldDescriptor acp__v1__job__field_descriptors[16] =
     0,             /* flags */
     0,NULL,NULL    /* reserved1,reserved2, etc */
   },
+  {
+    "unit",
+    17,
+    PROTOBUF_C_LABEL_NONE,
+    PROTOBUF_C_TYPE_STRING,
+    0,   /* quantifier_offset */
+    offsetof(Acp__V1__Job, unit),
+    NULL,
+    &protobuf_c_empty_string,
+    0,             /* flags */
+    0,NULL,NULL    /* reserved1,reserved2, etc */
+  },
 };
 static const unsigned acp__v1__job__field_indices_by_name[] = {
   5,   /* field[5] = attempt */
@@ -2496,11 +2594,12 @@ static const unsigned acp__v1__job__field_indices_by_name[] = {
   1,   /* field[1] = state */
   4,   /* field[4] = total */
   15,   /* field[15] = trace_id */
+  16,   /* field[16] = unit */
 };
 static const ProtobufCIntRange acp__v1__job__number_ranges[1 + 1] =
 {
   { 1, 0 },
-  { 0, 16 }
+  { 0, 17 }
 };
 const ProtobufCMessageDescriptor acp__v1__job__descriptor =
 {
@@ -2510,7 +2609,7 @@ const ProtobufCMessageDescriptor acp__v1__job__descriptor =
   "Acp__V1__Job",
   "acp.v1",
   sizeof(Acp__V1__Job),
-  16,
+  17,
   acp__v1__job__field_descriptors,
   acp__v1__job__field_indices_by_name,
   1,  acp__v1__job__number_ranges,

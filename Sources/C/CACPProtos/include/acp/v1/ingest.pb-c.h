@@ -45,6 +45,26 @@ typedef struct Acp__V1__DependencyStatus Acp__V1__DependencyStatus;
 
 /* --- enums --- */
 
+typedef enum _Acp__V1__Document__State {
+  ACP__V1__DOCUMENT__STATE__STATE_UNSPECIFIED = 0,
+  /*
+   * Being processed.
+   */
+  ACP__V1__DOCUMENT__STATE__PENDING = 1,
+  /*
+   * Searchable.
+   */
+  ACP__V1__DOCUMENT__STATE__PUBLISHED = 2,
+  /*
+   * Not searchable, `reason` and `message` say why; the revision before it still is, if there is one.
+   */
+  ACP__V1__DOCUMENT__STATE__FAILED = 3,
+  /*
+   * Taken out of search, or overtaken by a newer revision.
+   */
+  ACP__V1__DOCUMENT__STATE__RETRACTED = 4
+    PROTOBUF_C__FORCE_ENUM_TO_BE_INT_SIZE(ACP__V1__DOCUMENT__STATE)
+} Acp__V1__Document__State;
 typedef enum _Acp__V1__Drop__Reason {
   ACP__V1__DROP__REASON__REASON_UNSPECIFIED = 0,
   ACP__V1__DROP__REASON__BLANK = 1,
@@ -241,10 +261,19 @@ struct  Acp__V1__Document
    * Only from GetDocument.
    */
   Acp__V1__Receipt *receipt;
+  /*
+   * What became of the newest revision.
+   */
+  Acp__V1__Document__State state;
+  /*
+   * Machine-readable cause while FAILED; then what happened and what to do, for people.
+   */
+  char *reason;
+  char *message;
 };
 #define ACP__V1__DOCUMENT__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&acp__v1__document__descriptor) \
-    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, NULL, NULL, 0, NULL }
+    , (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, 0,NULL, (char *)protobuf_c_empty_string, 0, 0, NULL, NULL, 0, NULL, ACP__V1__DOCUMENT__STATE__STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 /*
@@ -313,10 +342,14 @@ struct  Acp__V1__ListDocumentsRequest
    */
   char *page_token;
   protobuf_c_boolean include_deleted;
+  /*
+   * Only documents whose newest revision is in this state; unspecified for all.
+   */
+  Acp__V1__Document__State state;
 };
 #define ACP__V1__LIST_DOCUMENTS_REQUEST__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&acp__v1__list_documents_request__descriptor) \
-    , (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0 }
+    , (char *)protobuf_c_empty_string, 0, (char *)protobuf_c_empty_string, 0, ACP__V1__DOCUMENT__STATE__STATE_UNSPECIFIED }
 
 
 struct  Acp__V1__ListDocumentsResponse
@@ -394,11 +427,12 @@ struct  Acp__V1__Job
   char *id;
   Acp__V1__JobState state;
   /*
-   * received, extracting, chunking, publishing, published.
+   * received, extracting, chunking, publishing, published. Of a job that did not succeed: the stage it ended in.
    */
   char *stage;
   /*
-   * Progress within the stage; total 0 when not known.
+   * How much of the stage is done, counted in `unit`; total 0 when not known. Neither falls within a stage of one attempt.
+   * Reported every half second, so a short stage may pass unseen; a published document's counts are all its chunks.
    */
   uint64_t done;
   uint64_t total;
@@ -419,10 +453,15 @@ struct  Acp__V1__Job
   uint32_t queue_position;
   Google__Protobuf__Timestamp *next_attempt_at;
   char *trace_id;
+  /*
+   * What `done` and `total` count. Extracting: `pages` read, or `bytes` of text found in formats without pages. Chunking: `bytes`
+   * of text. Publishing and published: `chunks`. Empty when nothing is counted.
+   */
+  char *unit;
 };
 #define ACP__V1__JOB__INIT \
  { PROTOBUF_C_MESSAGE_INIT (&acp__v1__job__descriptor) \
-    , (char *)protobuf_c_empty_string, ACP__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, NULL, 0, NULL, (char *)protobuf_c_empty_string }
+    , (char *)protobuf_c_empty_string, ACP__V1__JOB_STATE__JOB_STATE_UNSPECIFIED, (char *)protobuf_c_empty_string, 0, 0, 0, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string, NULL, NULL, 0, NULL, (char *)protobuf_c_empty_string, (char *)protobuf_c_empty_string }
 
 
 struct  Acp__V1__GetJobRequest
@@ -1089,6 +1128,7 @@ extern const ProtobufCMessageDescriptor acp__v1__paste_document_request__descrip
 extern const ProtobufCMessageDescriptor acp__v1__paste_document_request__metadata_entry__descriptor;
 extern const ProtobufCMessageDescriptor acp__v1__document__descriptor;
 extern const ProtobufCMessageDescriptor acp__v1__document__metadata_entry__descriptor;
+extern const ProtobufCEnumDescriptor    acp__v1__document__state__descriptor;
 extern const ProtobufCMessageDescriptor acp__v1__receipt__descriptor;
 extern const ProtobufCMessageDescriptor acp__v1__drop__descriptor;
 extern const ProtobufCEnumDescriptor    acp__v1__drop__reason__descriptor;
