@@ -157,6 +157,7 @@ struct TLSFailureTests {
             let second = try await PortPeer.open(system, [0x16, 3, 1, 2, 0])
             let refused = await failure { try await system.call(TLSSystem.clientTLS()) }
             #expect(refused?.code == .unavailable)
+            #expect(refused?.reason == "TLS_HANDSHAKE")
             try await first.close()
             // Its end is noticed in the order of events: what is asked afterwards finds the place free.
             #expect(await system.events.handshakeFailure() != nil)

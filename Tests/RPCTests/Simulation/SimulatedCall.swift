@@ -151,7 +151,7 @@ final class SimulatedCall: @unchecked Sendable {
     }
 
     private func sendAll() async throws {
-        for index in 0..<script.requests { try await stream.sendCancellable(script.request(index).bytes) }
+        for index in 0..<script.requests { try await stream.send(script.request(index).bytes, endStream: false) }
         try await stream.send(nil, endStream: true)
     }
 
