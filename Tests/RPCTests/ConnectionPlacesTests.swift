@@ -57,38 +57,50 @@ import Testing
     }
 
     @Test(.timeLimit(.minutes(1))) func aFloodOfSilentSocketsIsBoundedAndOthersAreServed() async throws {
-        try await with(connectionsMax: 8) { port in
-            let client = port.client()
-            let _: RawMessage = try await client.unary(TestSystem.echo, bytes(1))
-            let told = ConnectionPlaces.toldMax
-            var flood: [any Channel] = []
-            for _ in 0..<(8 + told + 200) { flood.append(try await port.connect()) }
-            // Those without a place are closed, whether they say something or not.
-            await port.until { flood.count { !$0.isActive } >= 200 }
-            #expect(port.places.taken <= 8 + told)
-            for count in [1, 100_000] {
-                let reply: RawMessage = try await client.unary(TestSystem.echo, bytes(count))
-                #expect(reply.bytes.readableBytes == count, "who was here is served")
+        // Nothing; half a preface; a preface without HELLO; the beginning of a TLS handshake.
+        for first in [[], [0xAC, 0x41], RawPeer.preface, [0x16, 3, 1]] as [[UInt8]] {
+            try await with(connectionsMax: 8, tls: TestCertificates.isAvailable) { port in
+                let client = port.client()
+                let _: RawMessage = try await client.unary(TestSystem.echo, bytes(1))
+                var flood: [any Channel] = []
+                for _ in 0..<300 {
+                    // Some are closed before they have said even that.
+                    if let channel = try? await port.connect(first) { flood.append(channel) }
+                    #expect(port.places.taken <= 8 + ConnectionPlaces.extraMax)
+                }
+                for count in [1, 100_000] {
+                    let reply: RawMessage = try await client.unary(TestSystem.echo, bytes(count))
+                    #expect(reply.bytes.readableBytes == count, "who was here is served")
+                }
+                // The flood goes on; who speaks finds a place in the middle of it.
+                let late = port.client()
+                let reply: RawMessage = try await late.unary(TestSystem.echo, bytes(5))
+                #expect(reply.bytes.readableBytes == 5)
+                for _ in 0..<50 { if let channel = try? await port.connect(first) { flood.append(channel) } }
+                let again: RawMessage = try await late.unary(TestSystem.echo, bytes(6))
+                #expect(again.bytes.readableBytes == 6, "and keeps it")
+                for channel in flood { channel.close(promise: nil) }
+                await port.until { port.places.taken == 2 }
+                await late.shutdown()
+                await client.shutdown()
             }
-            for channel in flood { channel.close(promise: nil) }
-            await port.until { port.places.taken == 1 }
-            let late = port.client()
-            let reply: RawMessage = try await late.unary(TestSystem.echo, bytes(5))
-            #expect(reply.bytes.readableBytes == 5, "and so are those who come afterwards")
-            await late.shutdown()
-            await client.shutdown()
         }
     }
 
-    @Test func theLimitIsMetToTheSocketWhateverIsSpoken() async throws {
-        // Silent, the beginning of a TLS handshake, half a preface, an HTTP connection: each takes a place.
-        let first: [[UInt8]] = [
-            [], [0x16, 3, 1], [0xAC, 0x41], Array("GET / HTTP/1.1\r\nHost: h\r\n".utf8),
-        ]
-        try await with(connectionsMax: first.count, tls: TestCertificates.isAvailable) { port in
-            var open: [any Channel] = []
-            for bytes in first { open.append(try await port.connect(bytes)) }
-            await port.until { port.places.taken == first.count }
+    @Test(.timeLimit(.minutes(1))) func theLimitIsMetToTheSocketWhateverIsSpoken() async throws {
+        try await with(connectionsMax: 4, tls: TestCertificates.isAvailable) { port in
+            // Two of ACP/1, one of HTTP and a silent one.
+            let clients = [port.client(), port.client()]
+            for client in clients { let _: RawMessage = try await client.unary(TestSystem.echo, bytes(1)) }
+            let web = try await port.connect(Array("GET / HTTP/1.1\r\nHost: h\r\n".utf8))
+            await port.until { port.places.taken == 3 && port.places.silentCount == 0 }
+            let silent = try await port.connect()
+            await port.until { port.places.taken == 4 }
+            // The silent one makes room for one who speaks, whoever that is.
+            let third = port.client()
+            let _: RawMessage = try await third.unary(TestSystem.echo, bytes(1))
+            await port.until { !silent.isActive && port.places.taken == 4 }
+            // Now nobody does.
             for (bytes, answer) in [
                 (RawPeer.preface + RawPeer.emptyHello, "all the 4 connections"),
                 (Array("GET / HTTP/1.1\r\n\r\n".utf8), "503 Service Unavailable"),
@@ -106,12 +118,11 @@ import Testing
             }
             #expect(refused?.code == .unavailable)
             #expect(refused?.message.contains("all the 4 connections") == true, "\(String(describing: refused))")
-            try await open.removeLast().close()
-            await port.until { port.places.taken == first.count - 1 }
+            try await web.close()
+            await port.until { port.places.taken == 3 }
             let reply: RawMessage = try await client.unary(TestSystem.echo, bytes(2))
             #expect(reply.bytes.readableBytes == 2)
-            await client.shutdown()
-            for channel in open { channel.close(promise: nil) }
+            for client in clients + [third, client] { await client.shutdown() }
         }
     }
 

@@ -23,7 +23,9 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
     /// From then on the peer has the time of a HELLO to send one, whatever comes before it.
     private let acceptedAt: MonotonicTime
     /// All places are taken: the peer is only told so.
-    private let isBeyondLimit: Bool
+    let isBeyondLimit: Bool
+    /// nil for a connection inside the process, and for one beyond the limit.
+    private let seat: ConnectionPlaces.Seat?
     private var context: ChannelHandlerContext?
     private var firstByteTimer: Scheduled<Void>?
     /// What came while certificates are being read; nil otherwise.
@@ -31,13 +33,14 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
 
     init(
         shared: RPCServer.Shared, loopContext: LoopContext, layer: Layer = .plain, acceptedAt: MonotonicTime? = nil,
-        isBeyondLimit: Bool = false
+        isBeyondLimit: Bool = false, seat: ConnectionPlaces.Seat? = nil
     ) {
         self.shared = shared
         self.loopContext = loopContext
         self.layer = layer
         self.acceptedAt = acceptedAt ?? loopContext.now()
         self.isBeyondLimit = isBeyondLimit
+        self.seat = seat
     }
 
     private var helloSeconds: Int {
@@ -105,7 +108,7 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
         case .acp:
             let connection = ServerConnection(
                 server: shared, loopContext: loopContext, loop: context.eventLoop,
-                peerAddress: Self.name(context.remoteAddress), layer: layer, acceptedAt: acceptedAt)
+                peerAddress: Self.name(context.remoteAddress), layer: layer, acceptedAt: acceptedAt, seat: seat)
             shared.connections.insert(connection)
             try context.pipeline.syncOperations.addHandler(connection)
             // A stop that begins now finds it among the connections; one that has begun may have looked before.
@@ -115,6 +118,7 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
             guard let fallback = shared.configuration.httpFallback else {
                 return .init(.failedPrecondition, "this port speaks only ACP/1")
             }
+            seat?.isGreeted()
             try fallback(context.channel)
             return nil
         case .tls:
@@ -161,12 +165,13 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
         TLSHandshakeGate(
             TLSProblem(side: .server, peer: peer), seconds: helloSeconds,
             time: loopContext.rest(of: .seconds(helloSeconds), since: acceptedAt)
-        ) { [shared, loopContext, acceptedAt] channel, certificate in
+        ) { [shared, loopContext, acceptedAt, seat] channel, certificate in
             shared.handshakeEnded()
             try channel.pipeline.syncOperations.addHandler(
                 ProtocolSniffer(
                     shared: shared, loopContext: loopContext,
-                    layer: .encrypted(certificate.map { CertificateText.peer($0) }), acceptedAt: acceptedAt))
+                    layer: .encrypted(certificate.map { CertificateText.peer($0) }), acceptedAt: acceptedAt, seat: seat)
+            )
         } failed: { [shared] failure in
             shared.handshakeEnded()
             shared.configuration.observer?.tlsChanged(.handshakeFailed(peer: peer, failure))

@@ -224,12 +224,17 @@ public final class RPCServer: Sendable {
         /// A socket was accepted. On its loop.
         /// - Throws: `NoPlace` when it is to be closed.
         func begin(_ channel: any Channel, _ runtime: RPCRuntime) throws {
-            let place = places.enter(channel)
-            if place != .served { configuration.observer?.connectionRefused() }
-            guard place != .none else { throw NoPlace() }
-            try channel.pipeline.syncOperations.addHandler(
-                ProtocolSniffer(
-                    shared: self, loopContext: runtime.context(of: channel.eventLoop), isBeyondLimit: place == .told))
+            let loopContext = runtime.context(of: channel.eventLoop)
+            let sniffer: ProtocolSniffer
+            switch places.enter(channel) {
+            case .served(let seat): sniffer = ProtocolSniffer(shared: self, loopContext: loopContext, seat: seat)
+            case .told: sniffer = ProtocolSniffer(shared: self, loopContext: loopContext, isBeyondLimit: true)
+            case .none:
+                configuration.observer?.connectionRefused()
+                throw NoPlace()
+            }
+            if sniffer.isBeyondLimit { configuration.observer?.connectionRefused() }
+            try channel.pipeline.syncOperations.addHandler(sniffer)
         }
 
         /// Whether a connection from `peer` is served as it is.

@@ -6,6 +6,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
     let server: RPCServer.Shared
     let peerAddress: String
     let layer: ProtocolSniffer.Layer
+    private let seat: ConnectionPlaces.Seat?
     /// Rising in the order of arrival.
     let number: UInt64
     @exclusivity(unchecked) private var streams = StreamTable<ServerStream>()
@@ -19,11 +20,13 @@ final class ServerConnection: Connection, @unchecked Sendable {
     /// - Parameter acceptedAt: when the socket was accepted, from which on the peer's time for its HELLO counts; nil for now.
     init(
         server: RPCServer.Shared, loopContext: LoopContext, loop: any EventLoop, peerAddress: String,
-        layer: ProtocolSniffer.Layer = .plain, acceptedAt: MonotonicTime? = nil
+        layer: ProtocolSniffer.Layer = .plain, acceptedAt: MonotonicTime? = nil,
+        seat: ConnectionPlaces.Seat? = nil
     ) {
         self.server = server
         self.peerAddress = peerAddress
         self.layer = layer
+        self.seat = seat
         number = server.connections.nextNumber()
         super.init(
             limits: server.configuration.limits, options: server.configuration.options, loopContext: loopContext,
@@ -351,6 +354,8 @@ final class ServerConnection: Connection, @unchecked Sendable {
         guard metaLength <= sentMetaBytesMax else { return dropFrame(start) }
         endFrame(start, metaLength: metaLength)
     }
+
+    override func didReceiveHello() { seat?.isGreeted() }
 
     override func didReceivePong(_ payload: ByteBuffer) { answered(payload) }
 
