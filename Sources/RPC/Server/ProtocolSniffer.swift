@@ -15,7 +15,7 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
     }
 
     /// What a client may send before TLS is up here: far more than its first message takes.
-    private static let heldBytesMax = 32_768
+    static let heldBytesMax = 32_768
 
     private let shared: RPCServer.Shared
     private let loopContext: LoopContext
