@@ -54,7 +54,16 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
         let channel = context.channel
         // A connection that says nothing costs a socket: it has as long as a HELLO.
         let left = loopContext.rest(of: .seconds(helloSeconds), since: acceptedAt)
-        firstByteTimer = context.eventLoop.scheduleTask(in: left) { channel.close(promise: nil) }
+        firstByteTimer = context.eventLoop.scheduleTask(in: left) { [self] in
+            // It began a handshake, for which certificates are still being read.
+            if held != nil {
+                let peer = Self.name(channel.remoteAddress)
+                shared.configuration.observer?.tlsChanged(
+                    .handshakeFailed(
+                        peer: peer, TLSProblem(side: .server, peer: peer).timedOut(seconds: helloSeconds)))
+            }
+            channel.close(promise: nil)
+        }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {

@@ -59,11 +59,6 @@ final class ServerSystem: Sendable {
         lifecycle = Lifecycle(stopLimit: .seconds(configuration[.drainSeconds]))
         let openFiles = OpenFiles(filesMax: OpenFiles.raiseLimit())
         connectionsMax = try openFiles.connectionsMax(wanted: configuration[.rpcConnectionsMax], ports: services.count)
-        if connectionsMax < configuration[.rpcConnectionsMax] {
-            Logger(label: "acp").warning(
-                "fewer connections than rpc.connections-max: this process may open too few files",
-                metadata: ["connections_max": "\(connectionsMax)", "files_max": "\(openFiles.filesMax)"])
-        }
         runtime = RPCRuntime(threads: min(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))), Self.loopsMax))
         parts.withLock { parts in
             parts.databaseURL = configuration[.databaseURL]
@@ -199,6 +194,12 @@ final class ServerSystem: Sendable {
             parts.withLock { $0.ports[name] = port }
             let address = try await port.listen(configuration)
             parts.withLock { $0.addresses[name] = address }
+            // Not before: the first record makes the directory of the logs, and the data directory around it is made with care.
+            if connectionsMax < configuration[.rpcConnectionsMax] {
+                Logger(label: "\(name.rawValue).rpc").notice(
+                    "fewer connections than rpc.connections-max: this process may open too few files",
+                    metadata: ["connections_max": "\(connectionsMax)"])
+            }
         } stop: { [self] in
             guard let port = parts.withLock({ $0.ports[name] }) else { return }
             await port.beginDraining()
