@@ -129,7 +129,8 @@ let package = Package(
         .testTarget(
             name: "ProtogenTests", dependencies: ["Protogen"], exclude: ["Fixtures"], swiftSettings: strict),
         tests(
-            "RPCTests", ["Core", "RPC", "TestProtos", log, .product(name: "NIOEmbedded", package: "swift-nio")] + nio),
+            "RPCTests",
+            ["Core", "RPC", "TestProtos", log, .product(name: "NIOEmbedded", package: "swift-nio")] + nio + tls),
         tests("RPCJSONTests", ["Core", "RPC"] + nio),
         tests("ReflectionTests", ["Core", "RPC", "CACPProtos"] + nio),
         tests("StorageTests", ["Core", "Storage", "TestSupport"]),

@@ -27,7 +27,7 @@ struct InitCommand: AsyncParsableCommand {
         let telemetry = try Telemetry.start(configuration, service: "acp", standardError: false)
         defer { telemetry.logs.close() }
         ShutdownSignal.install()
-        let system = ServerSystem(configuration: configuration, services: [], ownsDataDirectory: true)
+        let system = try ServerSystem(configuration: configuration, services: [], ownsDataDirectory: true)
         do {
             try await system.lifecycle.start()
         } catch is CancellationError {

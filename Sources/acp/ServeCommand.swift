@@ -30,7 +30,7 @@ struct ServeCommand: AsyncParsableCommand {
         let telemetry = try Telemetry.start(configuration, service: service.rawValue, standardError: !options.quiet)
         defer { telemetry.logs.close() }
         guard let name = ServiceName(rawValue: service.rawValue) else { return }
-        let system = ServerSystem(configuration: configuration, services: [name], ownsDataDirectory: false)
+        let system = try ServerSystem(configuration: configuration, services: [name], ownsDataDirectory: false)
         let format = options.output ?? OutputFormat(rawValue: configuration[.output]) ?? .table
         let problems = try await system.lifecycle.run {
             StandardOutput.write(ReadyMessage(system).text(format))

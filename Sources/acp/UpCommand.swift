@@ -40,7 +40,7 @@ struct UpCommand: AsyncParsableCommand {
         let announcement = isDetached ? try Detached.Announcement(configuration) : nil
         ShutdownSignal.install()
         let telemetry = try Telemetry.start(configuration, service: "acp", standardError: false)
-        let system = ServerSystem(
+        let system = try ServerSystem(
             configuration: configuration, services: Set(ServiceName.allCases), ownsDataDirectory: true,
             makesAnotherKey: newAdminKey)
         let format = options.output ?? OutputFormat(rawValue: configuration[.output]) ?? .table

@@ -71,4 +71,23 @@ import Testing
     func schemesSayWhetherAnAddressIsEncrypted(_ text: String, _ expected: Bool) throws {
         #expect(try Endpoint(text).isEncrypted == expected)
     }
+
+    @Test func limitsOfConnectionsReachBothEnds() throws {
+        let configuration = try configuration([
+            "rpc.frame-bytes-max": "128KiB", "rpc.message-bytes-max": "8MiB", "rpc.streams-max": "7",
+            "rpc.stream-window-bytes": "512KiB", "rpc.connection-window-bytes": "16MiB",
+            "rpc.unsent-bytes-max": "2MiB", "rpc.keepalive": "45s",
+        ])
+        var limits = RPCLimits()
+        limits.frameBytesMax = 131_072
+        limits.messageBytesMax = 8 << 20
+        limits.streamsMax = 7
+        limits.streamWindowBytes = 512 << 10
+        limits.connectionWindowBytes = 16 << 20
+        limits.unsentBytesMax = 2 << 20
+        limits.keepaliveSeconds = 45
+        #expect(configuration.connectionLimits() == limits)
+        #expect(try configuration.clientSettings(of: "the service").limits == limits)
+        #expect(try self.configuration([:]).connectionLimits() == RPCLimits(), "the defaults are the protocol's")
+    }
 }

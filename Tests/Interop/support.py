@@ -86,6 +86,11 @@ def noise(count, seed=1):
     return random.Random(seed).randbytes(count)
 
 
+def compressible(count):
+    """What a server makes of ControlReplies without is_random."""
+    return bytes((index * 2_654_435_761 >> 13) & 255 if index % 32 == 31 else 0x61 for index in range(count))
+
+
 def fails(code, reason, run):
     """`run` fails with this status, which is returned."""
     try:

@@ -8,11 +8,12 @@ import Testing
         registry.render(format).split(separator: "\n").map(String.init)
     }
 
-    @Test func theEightMetricsAreListedBeforeAnythingHappens() {
+    @Test func everyMetricIsListedBeforeAnythingHappens() {
         let page = lines(MetricsRegistry())
         let expected = [
             "acp_requests_total counter", "acp_request_duration_seconds histogram", "acp_errors_total counter",
             "acp_active_connections gauge", "acp_processing_time_seconds histogram", "acp_queue_size gauge",
+            "acp_request_queue_seconds histogram", "acp_refused_connections_total counter",
             "acp_ingestion_total counter", "acp_vector_operations_total counter",
         ]
         for metric in expected {

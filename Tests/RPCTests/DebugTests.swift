@@ -28,6 +28,60 @@ import Testing
         }
     }
 
+    /// What a call that is not read and one that cannot be written hold is told to the byte.
+    @Test(.timeLimit(.minutes(1))) func bytesThatWaitInEachDirectionAreVisible() async throws {
+        let debug = DebugServer()
+        let gate = Gate()
+        let unread = TestSystem.method("Unread", client: true)
+        let unwritten = TestSystem.method("Unwritten", server: true)
+        let runtime = RPCRuntime(threads: 1)
+        var router = ServiceRouter()
+        router.clientStreaming(unread) { (requests: RequestReader<RawMessage>, _) -> RawMessage in
+            await gate.wait()
+            while try await requests.next() != nil {}
+            return RawMessage()
+        }
+        router.serverStreaming(unwritten) { (_: RawMessage, replies: ResponseWriter<RawMessage>, _) in
+            for _ in 0..<10 { try await replies.write(bytes(32_768)) }
+        }
+        debug.register(in: &router)
+        var configuration = RPCServer.Configuration()
+        configuration.authenticator = TestSystem.KeyTable()
+        let server = RPCServer(runtime: runtime, router: router, configuration: configuration)
+        debug.add(server)
+        let client = RPCClient(runtime: runtime, endpoint: .inProcess(server))
+        let asking = RPCClient(runtime: runtime, endpoint: .inProcess(server))
+        func reports() async throws -> [String: StreamReport] {
+            let answer = try await DebugClient(asking).listConnections(
+                ListConnectionsRequest(), options: CallOptions(credential: "admin"))
+            return Dictionary(answer.connections.flatMap(\.streams).map { ($0.method, $0) }) { first, _ in first }
+        }
+        let sending = Task { () -> RawMessage in
+            try await client.clientStreaming(unread) { (writer: RequestWriter<RawMessage>) in
+                try await writer.write(bytes(30_000))
+                try await writer.write(bytes(5))
+                await gate.wait()
+            }
+        }
+        let replies: ResponseReader<RawMessage> = try await client.serverStreaming(unwritten, RawMessage())
+        var seen = try await reports()
+        while seen[unread.path]?.inboundBytes != 30_005 || seen[unwritten.path]?.outboundBytes != 32_768 {
+            seen = try await reports()
+        }
+        // The window of 262,144 has let out eight replies; the ninth waits and the tenth is not made.
+        #expect(seen[unwritten.path]?.sendWindowBytes == 0)
+        #expect(seen[unread.path]?.receiveWindowBytes == Int64(RPCLimits().streamWindowBytes - 30_005))
+        gate.open()
+        _ = try await sending.value
+        var total = 0
+        while let reply = try await replies.next() { total += reply.bytes.readableBytes }
+        #expect(total == 327_680)
+        await client.shutdown()
+        await asking.shutdown()
+        await server.shutdown(grace: .seconds(1))
+        await runtime.shutdown()
+    }
+
     @Test func onlyAdministratorsMayLook() async throws {
         try await TestSystem.with(credential: "analyst", debug: DebugServer()) { system in
             let failure = await failure {

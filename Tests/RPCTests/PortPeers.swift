@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import NIOCore
 import NIOPosix
 import RPC
@@ -85,5 +86,6 @@ final class OpenSSLServer: Sendable {
         }
     }
 
-    func stop() { process.terminate() }
+    /// It was started with signals blocked, and would not see a gentler one.
+    func stop() { kill(process.processIdentifier, SIGKILL) }
 }

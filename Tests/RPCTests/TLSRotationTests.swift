@@ -1,5 +1,7 @@
 import Core
 import Foundation
+import Glibc
+import NIOCore
 import Testing
 
 @testable import RPC
@@ -107,6 +109,37 @@ import Testing
             try FileManager.default.removeItem(atPath: "\(folder)/server.pem")
             #expect(try await system.call(new).first == "encrypted")
             #expect(system.events.kept.last?.message.contains("server.pem cannot be read") == true)
+        }
+    }
+
+    /// A look at the files that takes for ever: the certificate is a pipe that nobody writes to.
+    @Test(.enabled(if: TestCertificates.isAvailable, Comment(rawValue: TestCertificates.skipped)))
+    func whatComesWhileFilesAreReadIsHeldToTheByte() async throws {
+        let files = try TestCertificates.shared.get()
+        let folder = try files.makeDirectory()
+        let certificate = "\(folder)/server.pem"
+        try FileManager.default.copyItem(atPath: files.path("server.pem"), toPath: certificate)
+        var tls = ServerTLS(identity: TLSIdentity(certificatePath: certificate, keyPath: files.path("server.key")))
+        tls.checkSeconds = 0
+        // No handshake of this test is to end for lack of time.
+        try await TLSSystem.with(tls) {
+            $0.limits.helloSeconds = 60
+        } _: { system in
+            try FileManager.default.removeItem(atPath: certificate)
+            #expect(mkfifo(certificate, 0o600) == 0)
+            let first: [UInt8] = [0x16] + Array(repeating: 0, count: ProtocolSniffer.heldBytesMax - 1)
+            let held = try await PortPeer.open(system, first)
+            let tooMuch = try await PortPeer.open(system, first + [0])
+            while tooMuch.isActive { await Task.yield() }
+            #expect(held.isActive)
+            try await held.writeAndFlush(ByteBuffer(bytes: [0]))
+            while held.isActive { await Task.yield() }
+            // Nobody can have opened the pipe but the look; it ends, and finds no certificate in what it read.
+            let pipe = open(certificate, O_WRONLY)
+            #expect(pipe >= 0)
+            close(pipe)
+            try FileManager.default.removeItem(atPath: certificate)
+            #expect(try await system.call(TLSSystem.clientTLS()).first == "encrypted", "the old one serves on")
         }
     }
 }

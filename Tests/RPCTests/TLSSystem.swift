@@ -15,7 +15,7 @@ struct TLSSystem {
     /// What the server says of its encryption.
     final class Events: ServerObserver {
         private struct Silent: MethodObserver {
-            func callEnded(_ call: CallContext, failure: Failure?, nanoseconds: Int64) {}
+            func callEnded(_ call: CallContext, failure: Failure?, nanoseconds: Int64, queuedNanoseconds: Int64) {}
         }
 
         private let seen = Mutex<[TLSEvent]>([])

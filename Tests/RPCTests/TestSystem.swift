@@ -153,7 +153,7 @@ struct TestSystem {
     }
 
     /// Keys `viewer`, `analyst` and `admin` have those roles.
-    private struct KeyTable: Authenticator {
+    struct KeyTable: Authenticator {
         func authenticate(_ credential: String) async throws -> Principal {
             guard let role = Role(name: credential) else {
                 throw Failure(.unauthenticated, reason: "UNKNOWN_KEY", "The key is not known.")

@@ -29,7 +29,8 @@ struct RpcCall: AsyncParsableCommand {
     var metadata: [KeyValue] = []
 
     @Flag(
-        name: [.customShort("v"), .customLong("verbose")], help: "Show the metadata of both sides, on standard error.")
+        name: [.customShort("v"), .customLong("verbose")],
+        help: "Show the metadata of both sides and the server's times, on standard error.")
     var verbose = false
 
     @Flag(name: .customLong("emit-defaults"), help: "Also print fields that are at their default.")
@@ -68,7 +69,11 @@ struct RpcCall: AsyncParsableCommand {
             guard verbose else { return }
             Self.show("initial metadata", report.initial, session.console)
             Self.show("trailing metadata", report.trailing, session.console)
-            session.console.note("acp: \(report.replies) \(report.replies == 1 ? "message" : "messages") received")
+            let times = report.times.map {
+                ", \($0.serverMicroseconds) µs in the server after \($0.queueMicroseconds) µs in its queue"
+            }
+            session.console.note(
+                "acp: \(report.replies) \(report.replies == 1 ? "message" : "messages") received\(times ?? "")")
         }
     }
 

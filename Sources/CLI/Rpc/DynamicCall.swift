@@ -13,6 +13,8 @@ struct DynamicCall: Sendable {
         var initial = Metadata()
         var trailing = Metadata()
         var replies = 0
+        /// nil when the server did not end the call.
+        var times: ServerTimes?
     }
 
     /// Makes the call; `reply` gets each message as it comes.
@@ -96,9 +98,10 @@ struct DynamicCall: Sendable {
         }
     }
 
-    /// Metadata is there when the call has ended; a lost connection has none.
+    /// Metadata and times are there when the call has ended; a lost connection has none.
     private func complete(_ told: inout Report, _ responses: ResponseReader<RawMessage>) async {
         if let initial = try? await responses.initialMetadata() { told.initial = initial }
         if let trailing = try? await responses.trailingMetadata() { told.trailing = trailing }
+        if let times = try? await responses.serverTimes() { told.times = times }
     }
 }

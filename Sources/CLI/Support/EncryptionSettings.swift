@@ -19,11 +19,23 @@ extension Configuration {
     public func clientSettings(of serviceName: String) throws -> RPCClient.Configuration {
         var settings = RPCClient.Configuration()
         settings.serviceName = serviceName
-        settings.limits.frameBytesMax = self[.rpcFrameBytesMax]
-        settings.limits.messageBytesMax = self[.rpcMessageBytesMax]
+        settings.limits = connectionLimits()
         settings.tls = try clientTLS()
         settings.allowsInsecure = self[.rpcInsecureAllow]
         return settings
+    }
+
+    /// What this process takes on its connections, whichever end it is.
+    public func connectionLimits() -> RPCLimits {
+        var limits = RPCLimits()
+        limits.frameBytesMax = self[.rpcFrameBytesMax]
+        limits.messageBytesMax = self[.rpcMessageBytesMax]
+        limits.streamsMax = self[.rpcStreamsMax]
+        limits.streamWindowBytes = self[.rpcStreamWindowBytes]
+        limits.connectionWindowBytes = self[.rpcConnectionWindowBytes]
+        limits.unsentBytesMax = self[.rpcUnsentBytesMax]
+        limits.keepaliveSeconds = max(1, Int(self[.rpcKeepalive].components.seconds))
+        return limits
     }
 
     /// How this process's services are encrypted; nil when they are not.

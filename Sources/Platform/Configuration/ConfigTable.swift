@@ -19,7 +19,8 @@ public enum ConfigTable {
         ConfigKey.gatewayHost.entry, ConfigKey.gatewayPort.entry, ConfigKey.gatewayURL.entry,
         ConfigKey.gatewayHeadersProfile.entry, ConfigKey.gatewayBodyBytesMax.entry,
         ConfigKey.rpcFrameBytesMax.entry, ConfigKey.rpcMessageBytesMax.entry, ConfigKey.rpcStreamsMax.entry,
-        ConfigKey.rpcCallsPerMethodMax.entry,
+        ConfigKey.rpcStreamWindowBytes.entry, ConfigKey.rpcConnectionWindowBytes.entry,
+        ConfigKey.rpcUnsentBytesMax.entry, ConfigKey.rpcConnectionsMax.entry, ConfigKey.rpcCallsPerMethodMax.entry,
         ConfigKey.rpcKeepalive.entry, ConfigKey.rpcInsecureAllow.entry,
         ConfigKey.rpcTLSCertificate.entry, ConfigKey.rpcTLSKey.entry, ConfigKey.rpcTLSClientCA.entry,
         ConfigKey.rpcTLSRequireClientCertificate.entry,
@@ -212,6 +213,26 @@ extension ConfigKey where Value == Int {
     }
     public static var rpcStreamsMax: Self {
         .integer("rpc.streams-max", 1...65_535, 1024, "Most calls in flight on one ACP/1 connection.")
+    }
+    public static var rpcStreamWindowBytes: Self {
+        .bytes(
+            "rpc.stream-window-bytes", 16_384...67_108_864, "256KiB",
+            "What the other end of one call may send before what it sent is taken.")
+    }
+    public static var rpcConnectionWindowBytes: Self {
+        .bytes(
+            "rpc.connection-window-bytes", 65_536...268_435_456, "4MiB",
+            "The same for all calls of one ACP/1 connection together.")
+    }
+    public static var rpcUnsentBytesMax: Self {
+        .bytes(
+            "rpc.unsent-bytes-max", 65_536...268_435_456, "1MiB",
+            "Bytes of one ACP/1 connection that may wait for its socket before who writes them waits.")
+    }
+    public static var rpcConnectionsMax: Self {
+        .integer(
+            "rpc.connections-max", 1...1_000_000, 20_000,
+            "Most connections to one port, whatever they speak; less where the process may not open so many files.")
     }
     public static var rpcCallsPerMethodMax: Self {
         .integer(

@@ -42,8 +42,10 @@ public struct MetricDefinition: Sendable {
 /// |---|---|---|---|
 /// | acp_requests_total | counter | Counter | service, method, code |
 /// | acp_request_duration_seconds | histogram | Timer | service, method |
+/// | acp_request_queue_seconds | histogram | Timer | service, method |
 /// | acp_errors_total | counter | Counter | service, method, code |
 /// | acp_active_connections | gauge | Meter | service, protocol |
+/// | acp_refused_connections_total | counter | Counter | service |
 /// | acp_processing_time_seconds | histogram | Timer | stage |
 /// | acp_queue_size | gauge | Meter | queue, state |
 /// | acp_ingestion_total | counter | Counter | outcome, media_type |
@@ -58,12 +60,18 @@ public enum MetricCatalogue {
     public static let requestDuration = MetricDefinition(
         "acp_request_duration_seconds", .histogram, labels: ["service", "method"],
         help: "Time from a request's arrival to its last byte of answer.")
+    public static let requestQueue = MetricDefinition(
+        "acp_request_queue_seconds", .histogram, labels: ["service", "method"],
+        help: "Time that requests which had to wait for their turn waited for it.")
     public static let errors = MetricDefinition(
         "acp_errors_total", .counter, labels: ["service", "method", "code"],
         help: "Requests that failed, by method and code.")
     public static let activeConnections = MetricDefinition(
         "acp_active_connections", .gauge, labels: ["service", "protocol"],
         help: "Connections open now.")
+    public static let refusedConnections = MetricDefinition(
+        "acp_refused_connections_total", .counter, labels: ["service"],
+        help: "Connections for which a port had no place.")
     public static let processingTime = MetricDefinition(
         "acp_processing_time_seconds", .histogram, labels: ["stage"], buckets: processingBuckets,
         help: "Time a document spent in one stage of ingestion.")
@@ -82,7 +90,8 @@ public enum MetricCatalogue {
         help: "Series merged into one because their metric has too many label values.")
 
     public static let all: [MetricDefinition] = [
-        requests, requestDuration, errors, activeConnections, processingTime, queueSize, ingestion, vectorOperations,
+        requests, requestDuration, requestQueue, errors, activeConnections, refusedConnections, processingTime,
+        queueSize, ingestion, vectorOperations,
         overflow,
     ]
 

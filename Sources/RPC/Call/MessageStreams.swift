@@ -21,17 +21,13 @@ public struct MessageReader<Message: WireMessage>: AsyncSequence, Sendable {
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(reader: self) }
 
     /// The next message; nil after the last. A call whose first attempt failed before anything came may be repeated here.
-    /// - Throws: the call's `Failure`.
+    /// - Throws: the call's `Failure`; CANCELLED when the task is cancelled, which also ends the call of a client. A server's call goes on.
     public func next(isolation: isolated (any Actor)? = #isolation) async throws -> Message? {
         while true {
             let stream = source.stream
             let bytes: ByteBuffer?
             do {
-                bytes = try await withTaskCancellationHandler {
-                    try await stream.next()
-                } onCancel: {
-                    stream.connection.execute { stream.connection.cancel(stream) }
-                }
+                bytes = try await stream.next()
             } catch {
                 guard case .client(let call) = source else { throw error }
                 try await call.restart(after: error)
@@ -54,16 +50,35 @@ public struct MessageReader<Message: WireMessage>: AsyncSequence, Sendable {
     }
 }
 
+extension MessageReader {
+    /// What the server says of the time that the call took it; nil until the end has been read, and when the call ended without its word.
+    /// Only a client's reader has it.
+    public func serverTimes() async throws -> ServerTimes? {
+        guard case .client(let call) = source else { return nil }
+        let stream = call.stream
+        return try await stream.connection.onLoop { $0.resume(returning: stream.times) }
+    }
+}
+
+/// Where the time of a call went at its server.
+public struct ServerTimes: Sendable, Hashable {
+    /// What the handler took.
+    public var serverMicroseconds: UInt64
+    /// What the call waited for its turn before that.
+    public var queueMicroseconds: UInt64
+}
+
 /// Writes messages of one direction of a call.
 public struct MessageWriter<Message: WireMessage>: Sendable {
     let source: MessageSource
 
     /// Sends one message; returns when flow control has let it out. The peer's pace is the writer's pace.
-    /// - Throws: the call's `Failure` once it has ended.
+    /// - Throws: the call's `Failure` once it has ended; CANCELLED when the task is cancelled while it waits. That ends only this write: the
+    ///   message was not sent, or what is left of it follows, and the call goes on for who reads it.
     public func write(_ message: Message) async throws {
         var buffer = ByteBuffer()
         message.encode(into: &buffer)
-        try await source.streamForWriting().sendCancellable(buffer)
+        try await source.streamForWriting().send(buffer, endStream: false)
     }
 
     /// Says that no message follows. Only the client side of bidirectional calls needs it; elsewhere the call's end says so.
@@ -117,14 +132,3 @@ public typealias ResponseWriter<Message: WireMessage> = MessageWriter<Message>
 public typealias ResponseReader<Message: WireMessage> = MessageReader<Message>
 /// Client side: messages to the server.
 public typealias RequestWriter<Message: WireMessage> = MessageWriter<Message>
-
-extension RPCStream {
-    /// `send`, ended by cancellation of the task: a writer that waits for window must not outlive its caller's patience.
-    func sendCancellable(_ bytes: ByteBuffer) async throws {
-        try await withTaskCancellationHandler {
-            try await send(bytes, endStream: false)
-        } onCancel: {
-            connection.execute { self.connection.cancel(self) }
-        }
-    }
-}

@@ -36,13 +36,18 @@ final class ClientCall: Sendable {
             await withTaskCancellationHandler {
                 await withUnsafeContinuation { continuation in
                     if !state.withLock({ $0.wait(continuation) }) { continuation.resume() }
+                    // A cancellation before this line has found nobody to wake.
+                    if Task.isCancelled { wakeWriters() }
                 }
             } onCancel: {
-                state.withLock { $0.takeWriters() }.forEach { $0.resume() }
+                wakeWriters()
             }
             try Task.checkCancellation()
         }
     }
+
+    /// Those that go on waiting come back.
+    private func wakeWriters() { state.withLock { $0.takeWriters() }.forEach { $0.resume() } }
 
     /// The current stream failed with `error` while it was read; returns when there is another.
     /// - Throws: `error` when the call is not repeated.

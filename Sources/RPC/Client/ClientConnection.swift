@@ -64,7 +64,7 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
     override func receive(_ frame: InboundFrame, in buffer: ByteBuffer) throws(ProtocolViolation) {
         let type = FrameType(rawValue: frame.header.type)
-        if type == .goAway { return receiveGoAway(frame) }
+        if type == .goAway { return try receiveGoAway(frame) }
         if type == .data { try consumeConnectionWindow(frame.payloadLength) }
         guard let stream = streams[frame.stream] else {
             guard frame.stream < nextStream, frame.stream & 1 == 1 else {
@@ -104,8 +104,8 @@ final class ClientConnection: Connection, @unchecked Sendable {
             status = try StatusMeta.decode(frame.meta)
         } catch { throw ProtocolViolation("STATUS cannot be read") }
         if !status.metadata.isEmpty { stream.trailers = status.metadata }
-        stream.serverMicroseconds = status.serverMicroseconds
-        stream.queueMicroseconds = status.queueMicroseconds
+        stream.times = ServerTimes(
+            serverMicroseconds: status.serverMicroseconds, queueMicroseconds: status.queueMicroseconds)
         if status.isRefused, stream.progress == .sent { stream.progress = .refused }
         if let failure = status.failure { return release(stream, failure) }
         let payload = frame.payload(in: buffer)
@@ -125,8 +125,11 @@ final class ClientConnection: Connection, @unchecked Sendable {
         release(stream, nil)
     }
 
-    private func receiveGoAway(_ frame: InboundFrame) {
-        let message = (try? WireGoAway.decode(frame.meta, limits: .standard)) ?? WireGoAway()
+    private func receiveGoAway(_ frame: InboundFrame) throws(ProtocolViolation) {
+        // Guessing what it says could call a stream refused that has run.
+        guard let message = try? WireGoAway.decode(frame.meta, limits: .standard) else {
+            throw ProtocolViolation("GOAWAY cannot be read")
+        }
         let code = StatusCode(rawValue: Int(message.code)) ?? .unavailable
         let failure =
             code == .ok
@@ -288,13 +291,17 @@ final class ClientConnection: Connection, @unchecked Sendable {
         enqueue(copy, endStream: opening.endStream, on: stream, nil)
     }
 
-    override func cancel(_ stream: RPCStream) {
-        guard let stream = stream as? ClientStream else { return }
+    /// Nobody waits for the call any more.
+    func cancel(_ stream: ClientStream) {
         if stream.isOpen {
             stream.progress = .endedHere
             abandon(stream, Failure(.cancelled, "The call was cancelled."))
         }
         stream.discardInbound()
+    }
+
+    override func readerWasCancelled(_ stream: RPCStream, _ wait: StreamWait) {
+        if let stream = stream as? ClientStream { cancel(stream) }
     }
 
     override func deadlineExpired(_ stream: RPCStream) {
@@ -323,7 +330,8 @@ final class ClientConnection: Connection, @unchecked Sendable {
 
     override func willClose(_ failure: Failure) {
         if ending == nil, failure.reason != Self.connectionLost { ending = failure }
-        onEvent(.closed(failure))
+        // Why one was not made, who makes it knows: it may be more than that it is not there.
+        if hasBegun { onEvent(.closed(failure)) }
     }
 
     override func didClose(_ failure: Failure) {

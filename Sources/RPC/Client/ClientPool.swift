@@ -174,14 +174,17 @@ final class ClientPool: Sendable {
             return state.table.isClosed
         }
         if isClosed { connection.execute { connection.cut() } }
-        connector.connect(attempt.address, on: loop, connection).whenComplete { [self] result in
-            switch result {
-            case .success: change { $0.connected(attempt.peer, attempt.id, connection, now: .now(), &$1) }
-            case .failure(let error):
-                let failure = unreachable(attempt.address, error)
-                change { $0.ended(attempt.peer, attempt.id, .lost(failure), now: .now(), &$1) }
+        // On the loop: otherwise the connection could be made and lost before anybody listens here, and what it was lost of would not be known.
+        loop.execute { [self] in
+            connector.connect(attempt.address, on: loop, connection).whenComplete { [self] result in
+                switch result {
+                case .success: change { $0.connected(attempt.peer, attempt.id, connection, now: .now(), &$1) }
+                case .failure(let error):
+                    let failure = unreachable(attempt.address, error)
+                    change { $0.ended(attempt.peer, attempt.id, .lost(failure), now: .now(), &$1) }
+                }
+                attemptEnded(connection)
             }
-            attemptEnded(connection)
         }
     }
 

@@ -6,8 +6,7 @@ final class ClientStream: RPCStream, @unchecked Sendable {
     /// Waits for the end of a call that has exactly one answer.
     @exclusivity(unchecked) private var answerReader: UnsafeContinuation<ByteBuffer, any Error>?
     /// From STATUS.
-    @exclusivity(unchecked) var serverMicroseconds: UInt64 = 0
-    @exclusivity(unchecked) var queueMicroseconds: UInt64 = 0
+    @exclusivity(unchecked) var times: ServerTimes?
     /// What is known of how far the call came; final once it has ended.
     @exclusivity(unchecked) var progress = AttemptProgress.notSent
     /// Waits until the call has come to a milestone or ended.
@@ -56,7 +55,7 @@ final class ClientStream: RPCStream, @unchecked Sendable {
     }
 
     /// Ends the call from any thread: nobody waits for it any more.
-    func cancel() { connection.execute { self.connection.cancel(self) } }
+    func cancel() { connection.execute { self.client.cancel(self) } }
 
     /// The call has come to `milestone`. On the loop.
     func came(to milestone: Milestone) {

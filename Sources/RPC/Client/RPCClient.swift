@@ -19,6 +19,8 @@ public final class RPCClient: Sendable {
         /// For calls whose options bring none; nil for no copies.
         public var hedging: HedgingPolicy?
         public var outliers = OutlierPolicy()
+        /// Outermost first.
+        public var interceptors: [any ClientInterceptor] = []
         /// A connection for bulk that no call has used for this time is closed, in milliseconds.
         public var bulkIdleMs: Int64 = 60_000
         /// How endpoints that are encrypted are reached.
@@ -32,6 +34,7 @@ public final class RPCClient: Sendable {
     public let endpoint: Endpoint
     private let configuration: Configuration
     let pool: ClientPool
+    var interceptors: [any ClientInterceptor] { configuration.interceptors }
 
     public init(runtime: RPCRuntime, endpoint: Endpoint, configuration: Configuration = Configuration()) {
         self.endpoint = endpoint
@@ -52,6 +55,16 @@ public final class RPCClient: Sendable {
 
     public func unary<Request: WireMessage, Response: WireMessage>(
         _ method: MethodDescriptor, _ request: Request, options: CallOptions = CallOptions()
+    ) async throws -> Response {
+        guard configuration.interceptors.isEmpty else {
+            return try await intercepted(method, options) { try await self.call(method, request, options: $0) }
+        }
+        return try await call(method, request, options: options)
+    }
+
+    @inline(__always)
+    private func call<Request: WireMessage, Response: WireMessage>(
+        _ method: MethodDescriptor, _ request: Request, options: CallOptions
     ) async throws -> Response {
         let (meta, deadline) = try options.requestMeta(clientCredential: "")
         // What most calls need is here, without an allocation or a wait beyond those of the call itself; the rest is `unarySlowly`.
@@ -133,6 +146,12 @@ public final class RPCClient: Sendable {
     public func serverStreaming<Request: WireMessage, Response: WireMessage>(
         _ method: MethodDescriptor, _ request: Request, options: CallOptions = CallOptions()
     ) async throws -> ResponseReader<Response> {
+        try await intercepted(method, options) { try await self.openReader(method, request, options: $0) }
+    }
+
+    private func openReader<Request: WireMessage, Response: WireMessage>(
+        _ method: MethodDescriptor, _ request: Request, options: CallOptions
+    ) async throws -> ResponseReader<Response> {
         let (meta, deadline) = try options.requestMeta(clientCredential: "")
         let plan = plan(method, options, meta, deadline, RawMessage(request.encoded()))
         if let policy = hedging(method, options) {
@@ -147,6 +166,12 @@ public final class RPCClient: Sendable {
     public func clientStreaming<Request: WireMessage, Response: WireMessage>(
         _ method: MethodDescriptor, options: CallOptions = CallOptions(),
         _ produce: (RequestWriter<Request>) async throws -> Void
+    ) async throws -> Response {
+        try await intercepted(method, options) { try await self.send(method, options: $0, produce) }
+    }
+
+    private func send<Request: WireMessage, Response: WireMessage>(
+        _ method: MethodDescriptor, options: CallOptions, _ produce: (RequestWriter<Request>) async throws -> Void
     ) async throws -> Response {
         let (stream, attempts) = try await openForWriting(method, options)
         let call = ClientCall(stream, attempts)
@@ -164,9 +189,11 @@ public final class RPCClient: Sendable {
         _ method: MethodDescriptor, options: CallOptions = CallOptions(),
         _ body: (RequestWriter<Request>, ResponseReader<Response>) async throws -> Result
     ) async throws -> Result {
-        let (stream, attempts) = try await openForWriting(method, options)
-        let source = MessageSource.client(ClientCall(stream, attempts))
-        return try await body(RequestWriter(source: source), ResponseReader(source: source))
+        try await intercepted(method, options) { options in
+            let (stream, attempts) = try await self.openForWriting(method, options)
+            let source = MessageSource.client(ClientCall(stream, attempts))
+            return try await body(RequestWriter(source: source), ResponseReader(source: source))
+        }
     }
 
     /// A stream whose REQUEST is written: what fails before that is repeated here, while the application has produced nothing.

@@ -51,19 +51,26 @@ struct Admission<Waiter: Sendable>: Sendable {
     private var queue = Fifo<Ticket>()
     /// Since when no call has waited less than the target; nil while some do.
     private var slowSince: MonotonicTime?
+    /// The queue was a standing one and has not been empty since. Then newcomers are refused as soon as its head is slow: with a new interval of
+    /// grace each time, a load of five times the capacity would make waits of a second again and again.
+    private var isOverloaded = false
 
     init(_ limit: ConcurrencyLimit) { self.limit = limit }
 
     mutating func arrive(_ waiter: Waiter, now: MonotonicTime) -> Decision {
         guard running >= limit.runningMax else {
             slowSince = nil
+            isOverloaded = false
             running += 1
             return .run
         }
+        // Places of calls that ended before their turn say nothing of how long waits are.
+        while let first = queue.first, !first.isQueued { _ = queue.removeFirst() }
         // Even when nobody gets a turn, the head of the queue tells how long waits are.
-        if let first = queue.first, isSlow(first, now), slowSince == nil { slowSince = now }
-        let standing = slowSince.map { $0.duration(to: now) >= .milliseconds(limit.intervalMs) } ?? false
-        guard waiting < limit.waitingMax, !standing else {
+        let isSlow = queue.first.map { self.isSlow($0, now) } ?? false
+        if isSlow, slowSince == nil { slowSince = now }
+        if let slowSince, slowSince.duration(to: now) >= .milliseconds(limit.intervalMs) { isOverloaded = true }
+        guard waiting < limit.waitingMax, !isSlow || !isOverloaded else {
             return .refuse(retryAfterMs: UInt32(clamping: limit.waitTargetMs + limit.intervalMs))
         }
         let ticket = Ticket(waiter, now)
@@ -86,6 +93,7 @@ struct Admission<Waiter: Sendable>: Sendable {
             return next.waiter
         }
         slowSince = nil
+        isOverloaded = false
         running -= 1
         return nil
     }

@@ -3,11 +3,13 @@ public import Logging
 internal import Metrics
 internal import Synchronization
 
-/// Counts, times and logs every call: the metrics `acp_requests_total`, `acp_request_duration_seconds` and `acp_errors_total`, and one log line.
+/// Counts, times and logs every call: the metrics `acp_requests_total`, `acp_request_duration_seconds`, `acp_request_queue_seconds` and
+/// `acp_errors_total`, and one log line; and the connections of the port.
 public struct CallObserver: ServerObserver {
     private let service: String
     private let logger: Logger
     private let connections: Meter
+    private let refusedConnections: Counter
     private let encryption: TLSLog
 
     /// - Parameter service: value of the `service` label.
@@ -16,6 +18,7 @@ public struct CallObserver: ServerObserver {
         self.logger = logger
         encryption = TLSLog(logger: logger)
         connections = Meter(label: "acp_active_connections", dimensions: [("service", service), ("protocol", "acp")])
+        refusedConnections = Counter(label: "acp_refused_connections_total", dimensions: [("service", service)])
     }
 
     public func observe(_ method: MethodDescriptor) -> any MethodObserver {
@@ -23,6 +26,7 @@ public struct CallObserver: ServerObserver {
     }
 
     public func connectionsChanged(_ count: Int) { connections.set(count) }
+    public func connectionRefused() { refusedConnections.increment() }
 
     public func tlsChanged(_ event: TLSEvent) { encryption.log(event) }
 
@@ -40,6 +44,7 @@ public struct CallObserver: ServerObserver {
         private let debugs: Bool
         private let succeeded: Counter
         private let duration: Timer
+        private let queue: Timer
         private let failed = Mutex<[StatusCode: ErrorHandles]>([:])
 
         init(service: String, path: String, logger: Logger) {
@@ -51,6 +56,7 @@ public struct CallObserver: ServerObserver {
             succeeded = Self.requests(service, name, .ok)
             duration = Timer(
                 label: "acp_request_duration_seconds", dimensions: [("service", service), ("method", name)])
+            queue = Timer(label: "acp_request_queue_seconds", dimensions: [("service", service), ("method", name)])
         }
 
         private static func requests(_ service: String, _ name: String, _ code: StatusCode) -> Counter {
@@ -71,8 +77,10 @@ public struct CallObserver: ServerObserver {
             }
         }
 
-        func callEnded(_ call: CallContext, failure: Failure?, nanoseconds: Int64) {
+        func callEnded(_ call: CallContext, failure: Failure?, nanoseconds: Int64, queuedNanoseconds: Int64) {
             duration.recordNanoseconds(nanoseconds)
+            // Most have not waited; those that have are what tells of load.
+            if queuedNanoseconds > 0 { queue.recordNanoseconds(queuedNanoseconds) }
             guard let failure else {
                 succeeded.increment()
                 if debugs {

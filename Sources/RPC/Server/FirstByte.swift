@@ -43,8 +43,9 @@ enum FirstByte {
             ).write(to: &bytes)
             bytes.writeBuffer(&meta)
         case .http:
+            let status = refusal.code == .unavailable ? "503 Service Unavailable" : "400 Bad Request"
             bytes.writeString(
-                "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: \(text.utf8.count)\r\n"
+                "HTTP/1.1 \(status)\r\nContent-Type: text/plain\r\nContent-Length: \(text.utf8.count)\r\n"
                     + "Connection: close\r\n\r\n" + text)
         case .tls, .unknown: bytes.writeString(text)
         }

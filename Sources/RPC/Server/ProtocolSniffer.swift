@@ -15,27 +15,53 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
     }
 
     /// What a client may send before TLS is up here: far more than its first message takes.
-    private static let heldBytesMax = 32_768
+    static let heldBytesMax = 32_768
 
     private let shared: RPCServer.Shared
     private let loopContext: LoopContext
     private let layer: Layer
+    /// From then on the peer has the time of a HELLO to send one, whatever comes before it.
+    private let acceptedAt: MonotonicTime
+    /// All places are taken: the peer is only told so.
+    let isBeyondLimit: Bool
+    /// nil for a connection inside the process, and for one beyond the limit.
+    private let seat: ConnectionPlaces.Seat?
     private var context: ChannelHandlerContext?
     private var firstByteTimer: Scheduled<Void>?
     /// What came while certificates are being read; nil otherwise.
     private var held: ByteBuffer?
 
-    init(shared: RPCServer.Shared, loopContext: LoopContext, layer: Layer = .plain) {
+    init(
+        shared: RPCServer.Shared, loopContext: LoopContext, layer: Layer = .plain, acceptedAt: MonotonicTime? = nil,
+        isBeyondLimit: Bool = false, seat: ConnectionPlaces.Seat? = nil
+    ) {
         self.shared = shared
         self.loopContext = loopContext
         self.layer = layer
+        self.acceptedAt = acceptedAt ?? loopContext.now()
+        self.isBeyondLimit = isBeyondLimit
+        self.seat = seat
+    }
+
+    private var helloSeconds: Int {
+        isBeyondLimit
+            ? min(ConnectionPlaces.tellingSecondsMax, shared.configuration.limits.helloSeconds)
+            : shared.configuration.limits.helloSeconds
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
         let channel = context.channel
         // A connection that says nothing costs a socket: it has as long as a HELLO.
-        firstByteTimer = context.eventLoop.scheduleTask(in: .seconds(Int64(shared.configuration.limits.helloSeconds))) {
+        let left = loopContext.rest(of: .seconds(helloSeconds), since: acceptedAt)
+        firstByteTimer = context.eventLoop.scheduleTask(in: left) { [self] in
+            // It began a handshake, for which certificates are still being read.
+            if held != nil {
+                let peer = Self.name(channel.remoteAddress)
+                shared.configuration.observer?.tlsChanged(
+                    .handshakeFailed(
+                        peer: peer, TLSProblem(side: .server, peer: peer).timedOut(seconds: helloSeconds)))
+            }
             channel.close(promise: nil)
         }
     }
@@ -59,6 +85,7 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
         }
         guard let byte = bytes.getInteger(at: bytes.readerIndex, as: UInt8.self) else { return }
         let first = FirstByte(byte)
+        if isBeyondLimit { return refuse(context, first) }
         if first == .tls, case .plain = layer, let tls = shared.tls { return encrypt(context, tls, bytes) }
         do {
             if let refusal = try serve(context, first) {
@@ -72,6 +99,14 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
         context.pipeline.syncOperations.removeHandler(self, promise: nil)
     }
 
+    /// Tells the peer that there is no place for it. Inside of TLS that would cost what is short.
+    private func refuse(_ context: ChannelHandlerContext, _ first: FirstByte) {
+        if first == .tls { return context.close(promise: nil) }
+        first.answer(
+            .init(.unavailable, "this server has all the \(shared.places.servedMax) connections it takes"),
+            on: context.channel)
+    }
+
     /// Adds what speaks the protocol that begins so; otherwise says why not.
     private func serve(_ context: ChannelHandlerContext, _ first: FirstByte) throws -> FirstByte.Refusal? {
         guard shared.takes(layer, from: context.remoteAddress) else {
@@ -80,14 +115,9 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
         }
         switch first {
         case .acp:
-            guard shared.connections.count < shared.configuration.connectionsMax else {
-                return .init(
-                    .unavailable,
-                    "this server has all the \(shared.configuration.connectionsMax) connections it takes")
-            }
             let connection = ServerConnection(
                 server: shared, loopContext: loopContext, loop: context.eventLoop,
-                peerAddress: Self.name(context.remoteAddress), layer: layer)
+                peerAddress: Self.name(context.remoteAddress), layer: layer, acceptedAt: acceptedAt, seat: seat)
             shared.connections.insert(connection)
             try context.pipeline.syncOperations.addHandler(connection)
             // A stop that begins now finds it among the connections; one that has begun may have looked before.
@@ -97,6 +127,7 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
             guard let fallback = shared.configuration.httpFallback else {
                 return .init(.failedPrecondition, "this port speaks only ACP/1")
             }
+            seat?.isGreeted()
             try fallback(context.channel)
             return nil
         case .tls:
@@ -141,13 +172,15 @@ final class ProtocolSniffer: ChannelInboundHandler, RemovableChannelHandler, @un
 
     private func makeGate(_ peer: String) -> TLSHandshakeGate {
         TLSHandshakeGate(
-            TLSProblem(side: .server, peer: peer), seconds: shared.configuration.limits.helloSeconds
-        ) { [shared, loopContext] channel, certificate in
+            TLSProblem(side: .server, peer: peer), seconds: helloSeconds,
+            time: loopContext.rest(of: .seconds(helloSeconds), since: acceptedAt)
+        ) { [shared, loopContext, acceptedAt, seat] channel, certificate in
             shared.handshakeEnded()
             try channel.pipeline.syncOperations.addHandler(
                 ProtocolSniffer(
                     shared: shared, loopContext: loopContext,
-                    layer: .encrypted(certificate.map { CertificateText.peer($0) })))
+                    layer: .encrypted(certificate.map { CertificateText.peer($0) }), acceptedAt: acceptedAt, seat: seat)
+            )
         } failed: { [shared] failure in
             shared.handshakeEnded()
             shared.configuration.observer?.tlsChanged(.handshakeFailed(peer: peer, failure))

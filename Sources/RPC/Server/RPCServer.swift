@@ -10,7 +10,8 @@ public final class RPCServer: Sendable {
     public struct Configuration: Sendable {
         public var limits = RPCLimits()
         public var options = WireOptions()
-        /// Connections at once; more are told so and closed.
+        /// Accepted sockets at once, whatever their peers speak and also while they say nothing yet; more are told so and closed. The process
+        /// must be able to have so many files open.
         public var connectionsMax = 20_000
         /// By method path.
         public var concurrency: [String: ConcurrencyLimit] = [:]
@@ -106,10 +107,7 @@ public final class RPCServer: Sendable {
                 value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 2048, maximum: 1 << 20)
             )
             .childChannelInitializer { [shared, runtime] channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(
-                        ProtocolSniffer(shared: shared, loopContext: runtime.context(of: channel.eventLoop)))
-                }
+                channel.eventLoop.makeCompletedFuture { try shared.begin(channel, runtime) }
             }
         do {
             let channel = try await bind(bootstrap)
@@ -155,6 +153,7 @@ public final class RPCServer: Sendable {
         _ = try await ClientBootstrap(group: runtime.group)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
+                    // It takes no place: what floods a port must not part the services of one process.
                     try channel.pipeline.syncOperations.addHandler(
                         ProtocolSniffer(shared: shared, loopContext: runtime.context(of: channel.eventLoop)))
                 }
@@ -186,6 +185,7 @@ public final class RPCServer: Sendable {
         let router: ServiceRouter
         let configuration: Configuration
         let connections: ConnectionSet
+        let places: ConnectionPlaces
         let tls: TLSContextSource?
         private let handshakes = Atomic(0)
         private let stopping = Atomic(false)
@@ -201,6 +201,7 @@ public final class RPCServer: Sendable {
             let observer = configuration.observer
             tls = configuration.tls?.source { observer?.tlsChanged($0) }
             connections = ConnectionSet { observer?.connectionsChanged($0) }
+            places = ConnectionPlaces(servedMax: configuration.connectionsMax)
             observers = observer.map { observer in router.entries.map { observer.observe($0.method) } } ?? []
             refusals = observer?.observe(
                 MethodDescriptor(
@@ -220,6 +221,22 @@ public final class RPCServer: Sendable {
         var isStopping: Bool { stopping.load(ordering: .sequentiallyConsistent) }
 
         func gate(of entry: ServiceRouter.Entry) -> AdmissionGate? { gates.isEmpty ? nil : gates[entry.index] }
+
+        /// A socket was accepted. On its loop.
+        /// - Throws: `NoPlace` when it is to be closed.
+        func begin(_ channel: any Channel, _ runtime: RPCRuntime) throws {
+            let loopContext = runtime.context(of: channel.eventLoop)
+            let sniffer: ProtocolSniffer
+            switch places.enter(channel) {
+            case .served(let seat): sniffer = ProtocolSniffer(shared: self, loopContext: loopContext, seat: seat)
+            case .told: sniffer = ProtocolSniffer(shared: self, loopContext: loopContext, isBeyondLimit: true)
+            case .none:
+                configuration.observer?.connectionRefused()
+                throw NoPlace()
+            }
+            if sniffer.isBeyondLimit { configuration.observer?.connectionRefused() }
+            try channel.pipeline.syncOperations.addHandler(sniffer)
+        }
 
         /// Whether a connection from `peer` is served as it is.
         func takes(_ layer: ProtocolSniffer.Layer, from peer: SocketAddress?) -> Bool {
@@ -246,7 +263,7 @@ public final class RPCServer: Sendable {
                 CallContext(
                     trace: context.makeTrace(), madeRequestID: context.makeRequestID(), correlationID: "",
                     credential: "", deadline: nil),
-                failure: failure, nanoseconds: 0)
+                failure: failure, nanoseconds: 0, queuedNanoseconds: 0)
         }
 
         /// Puts the principal into the call. Denies by default: a method without a policy has no callers.

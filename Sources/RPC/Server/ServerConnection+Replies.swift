@@ -75,8 +75,7 @@ extension ServerConnection {
 
     private func statusMeta(_ stream: ServerStream, _ failure: Failure?, _ elapsed: Int64) -> StatusMeta {
         var meta = StatusMeta(failure: failure, metadata: stream.trailers)
-        var queued = stream.receivedAt.nanosecondsElapsed(to: stream.startedAt)
-        if case .waiting = stream.turn { queued = elapsed }
+        let queued = stream.queuedNanoseconds(elapsed)
         meta.serverMicroseconds = UInt64(max(0, elapsed - queued) / 1000)
         meta.queueMicroseconds = UInt64(queued / 1000)
         meta.isRefused = stream.isRefused

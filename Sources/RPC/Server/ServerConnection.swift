@@ -6,27 +6,31 @@ final class ServerConnection: Connection, @unchecked Sendable {
     let server: RPCServer.Shared
     let peerAddress: String
     let layer: ProtocolSniffer.Layer
+    private let seat: ConnectionPlaces.Seat?
     /// Rising in the order of arrival.
     let number: UInt64
     @exclusivity(unchecked) private var streams = StreamTable<ServerStream>()
     @exclusivity(unchecked) private var prefaceRead = false
     @exclusivity(unchecked) private(set) var lastStream: UInt32 = 0
     /// Set from the first step of a drain on.
-    private var drainTimer: Scheduled<Void>?
+    @exclusivity(unchecked) var drainTimer: Scheduled<Void>?
     /// Counts since the connection began.
     @exclusivity(unchecked) private(set) var streamsOpened = 0
 
+    /// - Parameter acceptedAt: when the socket was accepted, from which on the peer's time for its HELLO counts; nil for now.
     init(
         server: RPCServer.Shared, loopContext: LoopContext, loop: any EventLoop, peerAddress: String,
-        layer: ProtocolSniffer.Layer = .plain
+        layer: ProtocolSniffer.Layer = .plain, acceptedAt: MonotonicTime? = nil,
+        seat: ConnectionPlaces.Seat? = nil
     ) {
         self.server = server
         self.peerAddress = peerAddress
         self.layer = layer
+        self.seat = seat
         number = server.connections.nextNumber()
         super.init(
             limits: server.configuration.limits, options: server.configuration.options, loopContext: loopContext,
-            loop: loop)
+            loop: loop, openedAt: acceptedAt)
     }
 
     override class var answersCalls: Bool { true }
@@ -271,7 +275,7 @@ final class ServerConnection: Connection, @unchecked Sendable {
                 }
             }
         } else {
-            try await stream.sendCancellable(reply)
+            try await stream.send(reply, endStream: false)
             finish(stream, nil)
         }
     }
@@ -286,7 +290,12 @@ final class ServerConnection: Connection, @unchecked Sendable {
         }
     }
 
-    private func finishOnLoop(_ stream: ServerStream, _ failure: Failure?) {
+    func finishOnLoop(_ stream: ServerStream, _ failure: Failure?) {
+        if failure == nil, stream.isOpen, !stream.pending.isEmpty {
+            // A write was given up half way: an OK between the parts of a message would break the protocol, so it waits for the rest.
+            stream.endsWhenSent = true
+            return
+        }
         if stream.isOpen, !isClosed {
             let elapsed = writeStatus(stream, failure)
             release(stream, failure, elapsed)
@@ -313,12 +322,13 @@ final class ServerConnection: Connection, @unchecked Sendable {
         loopContext.deadlines.remove(stream)
         stream.end(failure)
         stream.discardInbound()
-        server.observer(of: stream.entry)?.callEnded(stream.call, failure: failure, nanoseconds: elapsed)
+        server.observer(of: stream.entry)?.callEnded(
+            stream.call, failure: failure, nanoseconds: elapsed, queuedNanoseconds: stream.queuedNanoseconds(elapsed))
     }
 
     /// Ends the call towards the caller now and cancels its handler. The slot stays taken until the handler has returned:
     /// otherwise opening and cancelling in turn would start work without bound.
-    private func abort(_ stream: ServerStream, _ failure: Failure) {
+    func abort(_ stream: ServerStream, _ failure: Failure) {
         guard stream.isOpen else { return }
         let elapsed = writeStatus(stream, failure)
         release(stream, failure, elapsed)
@@ -345,48 +355,9 @@ final class ServerConnection: Connection, @unchecked Sendable {
         endFrame(start, metaLength: metaLength)
     }
 
-    // MARK: Draining
+    override func didReceiveHello() { seat?.isGreeted() }
 
-    /// What a client may take to answer the PING of a drain before it is taken as answered.
-    private static let drainAnswerMilliseconds: Int64 = 5000
-    private static let drainPing: UInt64 = 0x6472_6169_6E69_6E67
-
-    /// Closes when the calls in flight have ended, in two steps so that none is lost on the way: the client is told to open no more; when it
-    /// has read that (it answers a PING), what it had opened until then has arrived, and later calls are refused.
-    func drain() {
-        guard !isDraining, !isClosed, drainTimer == nil else { return }
-        goAway(lastStream: UInt32.max, code: .ok, "the server is shutting down")
-        writeFrame(.ping, stream: 0, payload: { $0.writeInteger(Self.drainPing) })
-        drainTimer = loop.scheduleTask(in: .milliseconds(Self.drainAnswerMilliseconds)) { self.finishDrain() }
-    }
-
-    override func didReceivePong(_ payload: ByteBuffer) {
-        if drainTimer != nil, payload.getInteger(at: payload.readerIndex) == Self.drainPing { finishDrain() }
-    }
-
-    private func finishDrain() {
-        drainTimer?.cancel()
-        guard !isDraining, !isClosed else { return }
-        isDraining = true
-        goAway(lastStream: lastStream, code: .ok, "the server is shutting down")
-        closeIfDrained()
-    }
-
-    private func closeIfDrained() {
-        if isDraining, streams.isEmpty { closeAfterFlush() }
-    }
-
-    /// Cancels what is left and closes.
-    func closeNow() {
-        for stream in streams.all {
-            abort(
-                stream,
-                Failure(
-                    .unavailable, reason: "SHUTDOWN", "The service stopped before the call had finished.",
-                    remedy: "Try again."))
-        }
-        closeAfterFlush()
-    }
+    override func didReceivePong(_ payload: ByteBuffer) { answered(payload) }
 
     override func didClose(_ failure: Failure) {
         drainTimer?.cancel()

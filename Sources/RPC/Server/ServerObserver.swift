@@ -7,11 +7,14 @@ public protocol ServerObserver: Sendable {
     func observe(_ method: MethodDescriptor) -> any MethodObserver
     /// The server has this many connections now. From any thread.
     func connectionsChanged(_ count: Int)
+    /// There was no place for a connection. From any thread.
+    func connectionRefused()
     /// Something happened to the encryption of the server's port. From any thread.
     func tlsChanged(_ event: TLSEvent)
 }
 
 extension ServerObserver {
+    public func connectionRefused() {}
     public func tlsChanged(_ event: TLSEvent) {}
 }
 
@@ -20,5 +23,6 @@ public protocol MethodObserver: Sendable {
     /// - Parameters:
     ///   - failure: nil for OK.
     ///   - nanoseconds: from the arrival of the request to its status.
-    func callEnded(_ call: CallContext, failure: Failure?, nanoseconds: Int64)
+    ///   - queuedNanoseconds: how much of that it waited for its turn.
+    func callEnded(_ call: CallContext, failure: Failure?, nanoseconds: Int64, queuedNanoseconds: Int64)
 }

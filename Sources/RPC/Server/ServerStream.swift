@@ -55,6 +55,15 @@ final class ServerStream: RPCStream, @unchecked Sendable {
         discardInbound()
     }
 
+    /// How long the call has waited for its turn, `elapsed` nanoseconds after it arrived.
+    func queuedNanoseconds(_ elapsed: Int64) -> Int64 {
+        if case .waiting = turn { return elapsed }
+        return receivedAt.nanosecondsElapsed(to: startedAt)
+    }
+
+    /// The handler has returned, and what it left to be sent is sent or will never be.
+    override func didSendAll() { server.finishOnLoop(self, nil) }
+
     /// The one request message of a call that has one.
     func onlyMessage<Request: WireMessage>(_ type: Request.Type) async throws -> Request {
         guard let bytes = try await next() else {

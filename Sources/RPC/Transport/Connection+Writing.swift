@@ -135,24 +135,24 @@ extension Connection {
     /// Takes a message for `stream`, at once if windows allow and after others otherwise. `bytes` is nil for the end of the stream alone.
     func enqueue(
         _ bytes: ByteBuffer?, isCompressed: Bool = false, endStream: Bool, on stream: RPCStream,
-        _ continuation: UnsafeContinuation<Void, any Error>?
+        _ waiter: PendingWrite.Waiter?
     ) {
         guard let bytes else {
             if stream.pending.isEmpty, stream.id != 0 {
                 writeFrame(.data, [.endStream, .noMessage], stream: stream.id)
-                continuation?.resume()
+                waiter?.continuation.resume()
             } else {
                 stream.pending.append(
-                    PendingWrite(bytes: ByteBuffer(), flags: .noMessage, endStream: true, continuation: continuation))
+                    PendingWrite(bytes: ByteBuffer(), flags: .noMessage, endStream: true, waiter: waiter))
             }
             return
         }
         guard isCompressed || bytes.readableBytes <= peer.messageBytesMax else {
-            continuation?.resume(throwing: tooLargeForPeer(bytes.readableBytes))
+            waiter?.continuation.resume(throwing: tooLargeForPeer(bytes.readableBytes))
             return
         }
         var write = PendingWrite(
-            bytes: bytes, flags: isCompressed ? .zstd : [], endStream: endStream, continuation: continuation)
+            bytes: bytes, flags: isCompressed ? .zstd : [], endStream: endStream, waiter: waiter)
         if !isCompressed, compresses, let smaller = loopContext.compressor.compress(bytes) {
             write.bytes = smaller
             write.flags = .zstd
@@ -216,9 +216,13 @@ extension Connection {
         connectionSendWindow.consume(count)
         if isLast {
             _ = stream.pending.removeFirst()
-            write.continuation?.resume()
+            write.waiter?.continuation.resume()
+            stream.didSend()
         } else {
-            stream.pending.updateFirst { $0.bytes.moveReaderIndex(to: start + count) }
+            stream.pending.updateFirst {
+                $0.bytes.moveReaderIndex(to: start + count)
+                $0.isBegun = true
+            }
         }
     }
 }

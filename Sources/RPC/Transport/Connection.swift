@@ -52,16 +52,23 @@ class Connection: ChannelDuplexHandler, @unchecked Sendable {
     @exclusivity(unchecked) var round = Fifo<RPCStream>()
     @exclusivity(unchecked) var keepalive: Keepalive
     @exclusivity(unchecked) var floods: FloodGuard
+    /// nil until the connection has begun: one that waits for TLS has not.
     private var helloTimer: Scheduled<Void>?
+    var hasBegun: Bool { helloTimer != nil }
     private var keepaliveTimer: Scheduled<Void>?
     private var closeTimer: Scheduled<Void>?
 
-    init(limits: RPCLimits, options: WireOptions, loopContext: LoopContext, loop: any EventLoop) {
+    /// - Parameter openedAt: when the connection began, if that was earlier than now.
+    init(
+        limits: RPCLimits, options: WireOptions, loopContext: LoopContext, loop: any EventLoop,
+        openedAt: MonotonicTime? = nil
+    ) {
         self.limits = limits
         self.options = options
         self.loopContext = loopContext
         self.loop = loop
-        openedAt = loopContext.now()
+        let now = loopContext.now()
+        self.openedAt = openedAt ?? now
         let assumed = Self.answersCalls ? RPCLimits() : limits
         readingStopsAtBytes = Self.answersCalls ? 2 * limits.unsentBytesMax : .max
         connectionReceiveWindow = ReceiveWindow(
@@ -71,10 +78,10 @@ class Connection: ChannelDuplexHandler, @unchecked Sendable {
             bytes: limits.streamWindowBytes, excessMax: assumed.streamWindowBytes - limits.streamWindowBytes)
         frameBytesMax = max(limits.frameBytesMax, assumed.frameBytesMax)
         keepalive = Keepalive(
-            now: openedAt, idleMax: .seconds(limits.keepaliveSeconds),
+            now: now, idleMax: .seconds(limits.keepaliveSeconds),
             answerMax: .seconds(limits.keepaliveAnswerSeconds),
             stalledMax: .seconds(limits.stalledWriteSeconds))
-        floods = FloodGuard(now: openedAt)
+        floods = FloodGuard(now: now)
     }
 
     // MARK: For the two ends
@@ -95,8 +102,8 @@ class Connection: ChannelDuplexHandler, @unchecked Sendable {
     func removeAllStreams() {}
     /// The stream's deadline has passed.
     func deadlineExpired(_ stream: RPCStream) {}
-    /// The task that reads or writes `stream` was cancelled.
-    func cancel(_ stream: RPCStream) { stream.interruptReader() }
+    /// The task that reads `stream` was cancelled while it waited for a message.
+    func readerWasCancelled(_ stream: RPCStream, _ wait: StreamWait) { stream.giveUpReading(wait) }
     /// Initial metadata of the answering end.
     func sendHeaders(_ metadata: Metadata, on stream: RPCStream) {}
     /// `stream` cannot go on for a reason of its own, such as a message above the limit; the connection goes on.
@@ -134,7 +141,8 @@ class Connection: ChannelDuplexHandler, @unchecked Sendable {
         writeFrame(.hello, stream: 0) { message.encode(into: &$0) }
         // Timers and writes hold the connection strongly until it closes: a weak reference would give it a side table, which makes every
         // later retain and release several times as slow.
-        helloTimer = loop.scheduleTask(in: .seconds(Int64(limits.helloSeconds))) { [self] in
+        helloTimer = loop.scheduleTask(in: loopContext.rest(of: .seconds(limits.helloSeconds), since: openedAt)) {
+            [self] in
             guard !helloReceived else { return }
             // A peer that is silent is gone or busy, not broken: calls may be made elsewhere.
             fail(ProtocolViolation("no HELLO came within \(limits.helloSeconds) s", code: .unavailable))

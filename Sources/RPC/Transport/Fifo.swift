@@ -48,6 +48,15 @@ struct Fifo<Element> {
         if count > rest.count - head { updateFirst(change) }
     }
 
+    /// Replaces every element by what `change` makes of it, and leaves out those of which it makes nothing.
+    mutating func replaceAll(_ change: (Element) -> Element?) {
+        var changed = Fifo()
+        while let element = removeFirst() {
+            if let element = change(element) { changed.append(element) }
+        }
+        self = changed
+    }
+
     /// Replaces the element at the front.
     mutating func updateFirst(_ change: (inout Element) -> Void) {
         guard var element = front else { return }

@@ -43,6 +43,11 @@ final class LoopContext: @unchecked Sendable {
 
     func now() -> MonotonicTime { clock.now() }
 
+    /// What is left of a time that began at `start`; zero when nothing is.
+    func rest(of time: Duration, since start: MonotonicTime) -> TimeAmount {
+        .nanoseconds(max(0, now().nanosecondsElapsed(to: start.advanced(by: time))))
+    }
+
     /// Bytes came.
     func reading() {
         readTime = clock.now()

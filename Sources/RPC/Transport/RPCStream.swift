@@ -15,8 +15,15 @@ struct PendingWrite {
     /// ZSTD for a compressed message, NO_MESSAGE for the end of the stream alone.
     var flags: FrameFlags
     var endStream: Bool
-    /// nil when nobody waits.
-    var continuation: UnsafeContinuation<Void, any Error>?
+    /// A part of it is sent: the rest must follow.
+    var isBegun = false
+    /// Who waits until it is sent; nil when nobody does.
+    var waiter: Waiter?
+
+    struct Waiter {
+        let wait: StreamWait
+        let continuation: UnsafeContinuation<Void, any Error>
+    }
 }
 
 /// One call on one connection, either end. Confined to the connection's loop, which is what makes it safe to share.
@@ -31,7 +38,8 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
     /// Messages at the end of `inbound` that may be slices of the buffer that is being read from, and whether the connection knows.
     @exclusivity(unchecked) final private var freshMessages = 0
     @exclusivity(unchecked) final private var isToCompact = false
-    @exclusivity(unchecked) final private var reader: UnsafeContinuation<ByteBuffer?, any Error>?
+    @exclusivity(unchecked) final private var reader:
+        (wait: StreamWait, continuation: UnsafeContinuation<ByteBuffer?, any Error>)?
     @exclusivity(unchecked) final private(set) var receiveWindow: ReceiveWindow
     /// Bytes that are complete or partial here and not taken.
     @exclusivity(unchecked) final private(set) var inboundBytes = 0
@@ -48,6 +56,8 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
     @exclusivity(unchecked) final var isQueued = false
     /// We will send no more messages.
     @exclusivity(unchecked) final private(set) var localClosed = false
+    /// `didSendAll` is called once nothing waits to be sent.
+    @exclusivity(unchecked) final var endsWhenSent = false
     /// How the call ended or broke; set once. → `succeeded` or `failed`.
     enum Outcome {
         case open
@@ -186,7 +196,7 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
         remoteClosed = true
         if inbound.isEmpty, let reader {
             self.reader = nil
-            reader.resume(returning: nil)
+            reader.continuation.resume(returning: nil)
         }
     }
 
@@ -198,7 +208,7 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
             do {
                 let bytes = try opened(message)
                 self.reader = nil
-                reader.resume(returning: bytes)
+                reader.continuation.resume(returning: bytes)
             } catch {
                 // Tells the reader too.
                 connection.fail(self, error)
@@ -282,57 +292,43 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
     }
 
     /// The next message; nil after the last. One reader at a time.
+    /// - Throws: how the call failed; CANCELLED when the task is cancelled and no message is here.
     final func next(isolation: isolated (any Actor)? = #isolation) async throws -> ByteBuffer? {
         if connection.loop.inEventLoop, let message = try takeMessage() { return message }
-        return try await connection.onLoop { [self] (continuation: UnsafeContinuation<ByteBuffer?, any Error>) in
-            let taken = Result { () throws(Failure) in try takeMessage() }
-            if case .failure(let failure) = taken {
-                continuation.resume(throwing: failure)
-            } else if case .success(let message?) = taken {
-                continuation.resume(returning: message)
-            } else if case .failed(let failure) = outcome {
-                continuation.resume(throwing: failure)
-            } else if remoteClosed || !isOpen {
-                continuation.resume(returning: nil)
-            } else if reader != nil {
-                continuation.resume(
-                    throwing: Failure(.internalError, reason: "TWO_READERS", "Two tasks read the same stream at once."))
-            } else {
-                reader = continuation
-            }
+        let wait = StreamWait()
+        return try await withTaskCancellationHandler {
+            try await connection.onLoop { self.read(wait, $0) }
+        } onCancel: {
+            wait.giveUp()
+            connection.execute { self.connection.readerWasCancelled(self, wait) }
         }
     }
 
-    /// The reading task was cancelled while it waited.
-    final func interruptReader() {
-        guard let reader else { return }
+    private func read(_ wait: StreamWait, _ continuation: UnsafeContinuation<ByteBuffer?, any Error>) {
+        let taken = Result { () throws(Failure) in try takeMessage() }
+        if case .failure(let failure) = taken {
+            continuation.resume(throwing: failure)
+        } else if case .success(let message?) = taken {
+            continuation.resume(returning: message)
+        } else if case .failed(let failure) = outcome {
+            continuation.resume(throwing: failure)
+        } else if remoteClosed || !isOpen {
+            continuation.resume(returning: nil)
+        } else if wait.isGivenUp {
+            continuation.resume(throwing: StreamWait.cancelled)
+        } else if reader != nil {
+            continuation.resume(
+                throwing: Failure(.internalError, reason: "TWO_READERS", "Two tasks read the same stream at once."))
+        } else {
+            reader = (wait, continuation)
+        }
+    }
+
+    /// The reading task was cancelled. Who writes goes on.
+    final func giveUpReading(_ wait: StreamWait) {
+        guard let reader, reader.wait === wait else { return }
         self.reader = nil
-        reader.resume(throwing: CancellationError())
-    }
-
-    // MARK: Outbound
-
-    /// Sends one message, or only the end of the stream when `bytes` is nil; returns when windows and socket have taken it.
-    final func send(_ bytes: ByteBuffer?, isCompressed: Bool = false, endStream: Bool) async throws {
-        try await connection.onLoop { [self] (continuation: UnsafeContinuation<Void, any Error>) in
-            if let refusal = refusalToSend() {
-                continuation.resume(throwing: refusal)
-                return
-            }
-            if endStream { localClosed = true }
-            connection.enqueue(bytes, isCompressed: isCompressed, endStream: endStream, on: self, continuation)
-        }
-    }
-
-    private func refusalToSend() -> Failure? {
-        switch outcome {
-        case .failed(let failure): return failure
-        case .succeeded:
-            return Failure(.cancelled, reason: "STREAM_ENDED", "The peer ended the call; it takes no more messages.")
-        case .open: break
-        }
-        guard localClosed else { return nil }
-        return Failure(.internalError, reason: "STREAM_CLOSED", "A message was written after the end of the stream.")
+        reader.continuation.resume(throwing: StreamWait.cancelled)
     }
 
     final func closeLocal() { localClosed = true }
@@ -347,17 +343,24 @@ class RPCStream: DeadlineEntry, @unchecked Sendable {
         dropPartial()
         if !pending.isEmpty {
             let stopped = failure ?? Failure(.cancelled, reason: "STREAM_ENDED", "The peer ended the call.")
-            while let write = pending.removeFirst() { write.continuation?.resume(throwing: stopped) }
+            while let write = pending.removeFirst() { write.waiter?.continuation.resume(throwing: stopped) }
         }
         if let reader {
             self.reader = nil
-            if let failure { reader.resume(throwing: failure) } else { reader.resume(returning: nil) }
+            if let failure {
+                reader.continuation.resume(throwing: failure)
+            } else {
+                reader.continuation.resume(returning: nil)
+            }
         }
         didEnd()
+        didSend()
     }
 
     /// The outcome is set.
     func didEnd() {}
+    /// Nothing waits to be sent any more, which was waited for.
+    func didSendAll() {}
 
     /// Drops messages nobody will take, giving their credit back to the connection.
     final func discardInbound() {

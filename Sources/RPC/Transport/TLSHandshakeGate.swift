@@ -20,20 +20,24 @@ final class TLSHandshakeGate: ChannelInboundHandler, RemovableChannelHandler, @u
 
     private let problem: TLSProblem
     private let seconds: Int
+    private let time: TimeAmount
     private let ready: (any Channel, NIOSSLCertificate?) throws -> Void
     private let failed: (Failure) -> Void
     private var state = State.connecting
 
     /// - Parameters:
     ///   - seconds: what the handshake may take.
+    ///   - time: what is left of that; nil for all of it.
     ///   - ready: gets the peer's verified certificate, if it showed one; may add handlers.
     ///   - failed: the handshake failed; the channel is being closed. One of the two is called once there is a connection.
     init(
-        _ problem: TLSProblem, seconds: Int, ready: @escaping (any Channel, NIOSSLCertificate?) throws -> Void,
+        _ problem: TLSProblem, seconds: Int, time: TimeAmount? = nil,
+        ready: @escaping (any Channel, NIOSSLCertificate?) throws -> Void,
         failed: @escaping (Failure) -> Void
     ) {
         self.problem = problem
         self.seconds = seconds
+        self.time = time ?? .seconds(Int64(seconds))
         self.ready = ready
         self.failed = failed
     }
@@ -47,7 +51,7 @@ final class TLSHandshakeGate: ChannelInboundHandler, RemovableChannelHandler, @u
     private func begin(_ context: ChannelHandlerContext, hidesActive: Bool) {
         guard case .connecting = state else { return }
         let channel = context.channel
-        let timer = context.eventLoop.scheduleTask(in: .seconds(Int64(seconds))) { [self] in
+        let timer = context.eventLoop.scheduleTask(in: time) { [self] in
             fail(problem.timedOut(seconds: seconds), channel)
         }
         state = .handshaking(timer, hidesActive: hidesActive)

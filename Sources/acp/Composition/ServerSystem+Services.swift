@@ -60,7 +60,7 @@ extension ServerSystem {
         ingest.register(in: &router)
         return try ServicePort(
             .ingest, runtime: runtime, router: router, health: health, keys: made { $0.keys },
-            configuration: configuration)
+            configuration: configuration, connectionsMax: connectionsMax)
     }
 
     /// Health and metrics of a worker that is a process of its own.
@@ -70,7 +70,7 @@ extension ServerSystem {
         health.register(Self.check("extractor", of: made { $0.ingest }))
         return try ServicePort(
             .worker, runtime: runtime, router: ServiceRouter(), health: health, keys: made { $0.keys },
-            configuration: configuration)
+            configuration: configuration, connectionsMax: connectionsMax)
     }
 
     private static func check(_ name: String, of ingest: IngestSystem) -> HealthCheck {
@@ -93,7 +93,7 @@ extension ServerSystem {
         agents.register(in: &router)
         return try ServicePort(
             .agents, runtime: runtime, router: router, health: health, keys: made { $0.keys },
-            configuration: configuration)
+            configuration: configuration, connectionsMax: connectionsMax)
     }
 
     func gatewayPort() throws -> ServicePort {
@@ -125,7 +125,7 @@ extension ServerSystem {
         parts.withLock { $0.gateway = gateway }
         return try ServicePort(
             .gateway, runtime: runtime, router: ServiceRouter(), health: health, keys: nil,
-            configuration: configuration, http: { try gateway.configure($0) })
+            configuration: configuration, connectionsMax: connectionsMax, http: { try gateway.configure($0) })
     }
 
     /// Lets no new work in before the port is closed.

@@ -26,6 +26,8 @@ final class ServerSystem: Sendable {
     let makesAnotherKey: Bool
     let lifecycle: Lifecycle
     let runtime: RPCRuntime
+    /// Sockets that each port may have.
+    let connectionsMax: Int
     let parts = Mutex(Parts())
 
     /// What has been started.
@@ -46,14 +48,17 @@ final class ServerSystem: Sendable {
         var adminKey: AdminKey.Made?
     }
 
+    /// - Throws: FAILED_PRECONDITION when the process may not open the files that its services need.
     init(
         configuration: Configuration, services: Set<ServiceName>, ownsDataDirectory: Bool, makesAnotherKey: Bool = false
-    ) {
+    ) throws {
         self.configuration = configuration
         self.services = services
         self.ownsDataDirectory = ownsDataDirectory
         self.makesAnotherKey = makesAnotherKey
         lifecycle = Lifecycle(stopLimit: .seconds(configuration[.drainSeconds]))
+        let openFiles = OpenFiles(filesMax: OpenFiles.raiseLimit())
+        connectionsMax = try openFiles.connectionsMax(wanted: configuration[.rpcConnectionsMax], ports: services.count)
         runtime = RPCRuntime(threads: min(max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))), Self.loopsMax))
         parts.withLock { parts in
             parts.databaseURL = configuration[.databaseURL]
@@ -189,9 +194,15 @@ final class ServerSystem: Sendable {
             parts.withLock { $0.ports[name] = port }
             let address = try await port.listen(configuration)
             parts.withLock { $0.addresses[name] = address }
+            // Not before: the first record makes the directory of the logs, and the data directory around it is made with care.
+            if connectionsMax < configuration[.rpcConnectionsMax] {
+                Logger(label: "\(name.rawValue).rpc").notice(
+                    "fewer connections than rpc.connections-max: this process may open too few files",
+                    metadata: ["connections_max": "\(connectionsMax)"])
+            }
         } stop: { [self] in
             guard let port = parts.withLock({ $0.ports[name] }) else { return }
-            port.health.beginDraining()
+            await port.beginDraining()
             await stopServing(name)
             await port.server.shutdown(grace: Self.portGrace)
         }

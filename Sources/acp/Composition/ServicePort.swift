@@ -27,29 +27,30 @@ struct ServicePort: Sendable {
     let name: ServiceName
     let server: RPCServer
     let health: HealthRegistry
+    private let healthServer: HealthServer
 
     /// - Parameters:
+    ///   - connectionsMax: sockets that the port may have.
     ///   - http: takes over HTTP connections; nil for the operator surface alone.
     /// - Throws: `Failure` for settings that do not go together.
     init(
         _ name: ServiceName, runtime: RPCRuntime, router: ServiceRouter, health: HealthRegistry, keys: KeyStore?,
-        configuration: Configuration, http: (@Sendable (any Channel) throws -> Void)? = nil
+        configuration: Configuration, connectionsMax: Int, http: (@Sendable (any Channel) throws -> Void)? = nil
     ) throws {
         self.name = name
         self.health = health
         var router = router
         let services = Set(router.services)
-        OperatorRoutes.healthServer(health, services: services).register(in: &router)
+        healthServer = OperatorRoutes.healthServer(health, services: services)
+        healthServer.register(in: &router)
         let debug = DebugServer()
         debug.register(in: &router)
         ReflectionServer.add(to: &router)
         var settings = RPCServer.Configuration()
-        settings.limits.frameBytesMax = configuration[.rpcFrameBytesMax]
-        settings.limits.messageBytesMax = configuration[.rpcMessageBytesMax]
-        settings.limits.streamsMax = configuration[.rpcStreamsMax]
+        settings.limits = configuration.connectionLimits()
+        settings.connectionsMax = connectionsMax
         let callsMax = configuration[.rpcCallsPerMethodMax]
         if callsMax > 0 { settings.unaryConcurrency = ConcurrencyLimit(runningMax: callsMax) }
-        settings.limits.keepaliveSeconds = max(1, Int(configuration[.rpcKeepalive].components.seconds))
         settings.instance = name.rawValue
         settings.build = BuildInformation.version
         settings.allowsInsecure = configuration[.rpcInsecureAllow]
@@ -61,6 +62,12 @@ struct ServicePort: Sendable {
         settings.httpFallback = http ?? { try operators.configure($0) }
         server = RPCServer(runtime: runtime, router: router, configuration: settings)
         debug.add(server)
+    }
+
+    /// Says to everybody who asks or watches that the port is going, before it goes.
+    func beginDraining() async {
+        health.beginDraining()
+        await healthServer.announceDraining()
     }
 
     /// Listens and returns `host:port` as clients reach it.

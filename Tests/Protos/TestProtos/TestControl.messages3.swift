@@ -3,7 +3,7 @@
 public struct TestControlReplies: Sendable, Hashable {
     public var count: UInt32
     public var sizeBytes: UInt32
-    /// Bytes that do not compress; otherwise all are the same.
+    /// Bytes that do not compress; otherwise they do: `a`, and every 32nd is (index × 2654435761 >> 13) & 255.
     public var isRandom: Bool
     /// Pause before each.
     public var intervalMs: UInt32

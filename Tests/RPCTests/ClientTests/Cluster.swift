@@ -151,7 +151,7 @@ final class Node: Sendable {
             if new < old { disconnected.open() }
         }
 
-        func callEnded(_ call: CallContext, failure: Failure?, nanoseconds: Int64) {
+        func callEnded(_ call: CallContext, failure: Failure?, nanoseconds: Int64, queuedNanoseconds: Int64) {
             guard let failure else { return }
             if failure.reason == "OVERLOADED" || failure.reason == "DRAINING" { refused.open() }
             failed.open()

@@ -1,5 +1,6 @@
 import Core
 import NIOCore
+import NIOEmbedded
 import Testing
 
 @testable import RPC
@@ -145,5 +146,25 @@ import Testing
         // The field code as 2^32, which is 0 in 32 bits.
         let meta: [UInt8] = [0x08, 0x80, 0x80, 0x80, 0x80, 0x10]
         #expect(try meta.withUnsafeBytes { try StatusMeta.decode($0) }.failure == nil)
+    }
+
+    /// One that waits for TLS has not begun: why it was not made, who makes it says.
+    @Test func aConnectionThatNeverBeganSaysNothingOfItsEnd() throws {
+        for begins in [false, true] {
+            let embedded = EmbeddedLoop()
+            let ends = Counter()
+            let connection = ClientConnection(
+                limits: RPCLimits(), options: WireOptions(), loopContext: embedded.context, loop: embedded.loop,
+                credential: ""
+            ) { event in
+                if case .closed = event { ends.add() }
+            }
+            let channel = EmbeddedChannel(loop: embedded.loop)
+            try channel.pipeline.syncOperations.addHandler(connection)
+            if begins { channel.pipeline.syncOperations.fireChannelActive() }
+            channel.pipeline.syncOperations.fireChannelInactive()
+            #expect(ends.value == (begins ? 1 : 0))
+            #expect(connection.isClosed)
+        }
     }
 }

@@ -21,7 +21,7 @@ struct FuzzTarget: Sendable {
     }
 
     static let all: [FuzzTarget] = [
-        server, client, hello, requestMeta, statusMeta, zstd, message, json,
+        server, client, hello, requestMeta, statusMeta, zstd, message, json, binding,
     ]
 }
 

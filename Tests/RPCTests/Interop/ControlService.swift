@@ -199,9 +199,16 @@ private final class Call {
 }
 
 enum ControlPayload {
-    /// `count` bytes that are all the same, or do not compress.
+    /// `count` bytes that compress to about a tenth, or do not compress. Bytes that are all the same would not do: they shrink so much that
+    /// they are sent as they are.
     static func make(_ count: Int, isRandom: Bool = false) -> [UInt8] {
-        guard isRandom else { return Array(repeating: 0x61, count: count) }
+        guard isRandom else {
+            var bytes = [UInt8](repeating: 0x61, count: count)
+            for index in stride(from: 31, to: count, by: 32) {
+                bytes[index] = UInt8(truncatingIfNeeded: (UInt64(index) &* 2_654_435_761) >> 13)
+            }
+            return bytes
+        }
         var generator = SeededGenerator(seed: UInt64(count))
         var bytes: [UInt8] = []
         bytes.reserveCapacity(count + 8)

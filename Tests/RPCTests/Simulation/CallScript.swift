@@ -27,6 +27,8 @@ struct CallScript {
     var hangs = false
     /// The handler goes on for this long after it was cancelled.
     var stubbornMs: UInt16 = 0
+    /// After its replies the handler of a server stream begins one more and gives it up after this long; 0 for none.
+    var givesUpMs: UInt16 = 0
     /// Messages after which the handler of a client stream answers.
     var requestsTaken = Int(UInt16.max)
     /// Not sent: messages after which the caller of a server stream has enough.
@@ -57,6 +59,7 @@ struct CallScript {
         if random.oneIn(4) { stubbornMs = UInt16.random(in: 1...300, using: &random) }
         if kind == .clientStream, random.oneIn(4) { requestsTaken = Int.random(in: 0...3, using: &random) }
         if kind == .serverStream, random.oneIn(4) { repliesTaken = Int.random(in: 0...3, using: &random) }
+        if kind == .serverStream, random.oneIn(2) { givesUpMs = UInt16.random(in: 1...40, using: &random) }
     }
 
     private static func size(_ random: inout SeededGenerator) -> Int {
@@ -75,7 +78,8 @@ struct CallScript {
             let replies = buffer.readInteger(as: UInt16.self), let replyBytes = buffer.readInteger(as: UInt32.self),
             let pauseMs = buffer.readInteger(as: UInt16.self), let failsWith = buffer.readInteger(as: UInt8.self),
             let hangs = buffer.readInteger(as: UInt8.self), let stubbornMs = buffer.readInteger(as: UInt16.self),
-            let requestsTaken = buffer.readInteger(as: UInt16.self), let kind = Kind(rawValue: kind)
+            let requestsTaken = buffer.readInteger(as: UInt16.self),
+            let givesUpMs = buffer.readInteger(as: UInt16.self), let kind = Kind(rawValue: kind)
         else { return nil }
         self.id = id
         self.kind = kind
@@ -88,6 +92,7 @@ struct CallScript {
         self.hangs = hangs != 0
         self.stubbornMs = stubbornMs
         self.requestsTaken = Int(requestsTaken)
+        self.givesUpMs = givesUpMs
     }
 
     var bytes: [UInt8] {
@@ -103,6 +108,7 @@ struct CallScript {
         buffer.writeInteger(UInt8(hangs ? 1 : 0))
         buffer.writeInteger(stubbornMs)
         buffer.writeInteger(UInt16(requestsTaken))
+        buffer.writeInteger(givesUpMs)
         return Array(buffer.readableBytesView)
     }
 

@@ -100,7 +100,8 @@ final class SimulatedCall: @unchecked Sendable {
             count += 1
         }
         if count < script.repliesTaken {
-            check(count == script.replies, "there were \(count) replies of \(script.replies)")
+            let isRight = count == script.replies || script.givesUpMs > 0 && count == script.replies + 1
+            check(isRight, "there were \(count) replies of \(script.replies)")
         } else {
             // As a caller that drops its reader.
             wasCancelled = true
@@ -151,7 +152,7 @@ final class SimulatedCall: @unchecked Sendable {
     }
 
     private func sendAll() async throws {
-        for index in 0..<script.requests { try await stream.sendCancellable(script.request(index).bytes) }
+        for index in 0..<script.requests { try await stream.send(script.request(index).bytes, endStream: false) }
         try await stream.send(nil, endStream: true)
     }
 

@@ -54,6 +54,7 @@ final class SimulatedService: @unchecked Sendable {
                     try await pause(script)
                     try await replies.write(script.reply(index))
                 }
+                if script.givesUpMs > 0 { try await giveUp(replies, script) }
             }
         }
         router.clientStreaming(Self.method("clientStream", client: true)) {
@@ -90,6 +91,20 @@ final class SimulatedService: @unchecked Sendable {
             count == min(script.requests, script.requestsTaken),
             "the handler of call \(script.id) read \(count) messages of \(script.requests)")
         return count
+    }
+
+    /// Begins one more reply and cancels the task that writes it: it must come whole or not at all.
+    private func giveUp(_ replies: ResponseWriter<RawMessage>, _ script: CallScript) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                do { try await replies.write(script.reply(script.replies)) } catch let failure as Failure
+                    where failure.code == .cancelled
+                {}
+            }
+            try await sleep(milliseconds: Int64(script.givesUpMs))
+            group.cancelAll()
+            try await group.waitForAll()
+        }
     }
 
     /// Runs a handler as its script says, and counts it.

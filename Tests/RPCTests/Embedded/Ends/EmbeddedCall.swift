@@ -106,7 +106,7 @@ final class EmbeddedCall: @unchecked Sendable {
 
     private func sendAll(_ requests: [ByteBuffer]) async throws {
         do {
-            for request in requests { try await stream.sendCancellable(request) }
+            for request in requests { try await stream.send(request, endStream: false) }
             try await stream.send(nil, endStream: true)
         } catch let failure as Failure where failure.reason == "STREAM_ENDED" {
             // The server has answered: its answer is the outcome.

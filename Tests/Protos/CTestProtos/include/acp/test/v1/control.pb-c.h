@@ -192,7 +192,7 @@ struct  Acp__Test__V1__ControlReplies
   uint32_t count;
   uint32_t size_bytes;
   /*
-   * Bytes that do not compress; otherwise all are the same.
+   * Bytes that do not compress; otherwise they do: `a`, and every 32nd is (index × 2654435761 >> 13) & 255.
    */
   protobuf_c_boolean is_random;
   /*
