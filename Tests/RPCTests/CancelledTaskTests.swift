@@ -21,7 +21,7 @@ import Testing
             try await replies.write(RawMessage(ByteBuffer(integer: total)))
         }
         var configuration = RPCServer.Configuration()
-        configuration.limits.streamWindowBytes = 100_000
+        configuration.limits.streamWindowBytes = 50_000
         let server = RPCServer(runtime: runtime, router: router, configuration: configuration)
         let port = try await server.start(host: "127.0.0.1", port: 0).port ?? 0
         let client = RPCClient(runtime: runtime, endpoint: .tcp(host: "127.0.0.1", port: port))
@@ -44,11 +44,11 @@ import Testing
                 let written = Counter()
                 let writing = Task {
                     while true {
-                        try await writer.write(bytes(60_000))
+                        try await writer.write(bytes(30_000))
                         written.add()
                     }
                 }
-                // The second cannot be sent whole.
+                // The second cannot be sent whole: what goes of it is less than half a window, for which no credit comes back.
                 while written.value < 1 { await Task.yield() }
                 writing.cancel()
                 #expect(await failure { try await writing.value }?.code == .cancelled)
@@ -57,7 +57,7 @@ import Testing
                 try await writer.finish()
                 let total = try await reader.next()?.bytes.getInteger(at: 0, as: UInt64.self)
                 // One that had begun was sent to its end, one that had not was not sent.
-                #expect(total == 60_000 || total == 120_000)
+                #expect(total == 30_000 || total == 60_000)
                 #expect(try await reader.next() == nil)
             }
         }
