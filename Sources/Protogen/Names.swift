@@ -66,20 +66,6 @@ enum Names {
 
     // MARK: protoc-c
 
-    /// protoc-c's type: `acp.v1.Hit.MetadataEntry` → `Acp__V1__Hit__MetadataEntry`.
-    static func cType(_ fullName: String) -> String {
-        fullName.split(separator: ".").map { part in
-            var result = ""
-            var raise = true
-            for character in part {
-                if character == "_" { raise = true; continue }
-                result += raise ? character.uppercased() : String(character)
-                raise = false
-            }
-            return result
-        }.joined(separator: "__")
-    }
-
     /// protoc-c's functions: `acp.v1.WhoAmIRequest` → `acp__v1__who_am_irequest`.
     static func cLower(_ fullName: String) -> String {
         fullName.split(separator: ".").map { part in

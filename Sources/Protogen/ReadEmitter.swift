@@ -41,7 +41,7 @@ struct ReadEmitter {
         if let oneof = field.oneof {
             return [(tag, member(field, "self." + Names.lowerCamel(oneofs[oneof].name)))]
         }
-        if isMessage(field) { return [(tag, ["reader.message(&\(name))"])] }
+        if field.isMessage { return [(tag, ["reader.message(&\(name))"])] }
         return [(tag, ["\(name) = \(value(field))"])]
     }
 
@@ -53,17 +53,25 @@ struct ReadEmitter {
         default:
             // Both ways are read, whichever the proto file asks for.
             let number = value(field, of: "$0")
-            let least = [5: 4, 1: 8][wireType(field)] ?? 1
+            let least =
+                switch field.wireType {
+                case .fixed32: 4
+                case .fixed64: 8
+                default: 1
+                }
             return [
                 (tag, ["reader.one(&\(name)) { \(number) }"]),
-                (field.number << 3 | 2, ["reader.packed(&\(name), least: \(least)) { \(number) }"]),
+                (
+                    field.number << 3 | Field.WireType.length.rawValue,
+                    ["reader.packed(&\(name), least: \(least)) { \(number) }"]
+                ),
             ]
         }
     }
 
     private func member(_ field: Field, _ choice: String) -> [String] {
         let branch = "." + Names.lowerCamel(field.name)
-        guard isMessage(field) else { return ["\(choice) = \(branch)(\(value(field)))"] }
+        guard field.isMessage else { return ["\(choice) = \(branch)(\(value(field)))"] }
         return [
             "var value = \(types.element(field))()",
             // The same member again is merged; another one is forgotten.
@@ -84,7 +92,7 @@ struct ReadEmitter {
             writer.block("while let tag = reader.tag()") { writer in
                 writer.cases("switch tag") { writer in
                     for (field, name) in zip(fields, ["key", "value"]) {
-                        let read = isMessage(field) ? "reader.message(&\(name))" : "\(name) = \(value(field))"
+                        let read = field.isMessage ? "reader.message(&\(name))" : "\(name) = \(value(field))"
                         writer.line("case \(self.tag(field)): \(read)")
                     }
                     writer.line("default: reader.skip(tag, isKnown: \(isKnown(fields)))")
@@ -96,19 +104,7 @@ struct ReadEmitter {
         return writer.lines
     }
 
-    private func isMessage(_ field: Field) -> Bool {
-        if case .message = field.kind { true } else { false }
-    }
-
-    private func tag(_ field: Field) -> Int32 { field.number << 3 | wireType(field) }
-
-    private func wireType(_ field: Field) -> Int32 {
-        switch field.kind {
-        case .message, .string, .bytes: 2
-        case .double, .int64, .uint64: field.coding == .fixed ? 1 : 0
-        default: field.coding == .fixed ? 5 : 0
-        }
-    }
+    private func tag(_ field: Field) -> Int32 { field.number << 3 | field.wireType.rawValue }
 
     /// One value, from the bits that were written of it.
     private func value(_ field: Field, of reader: String = "reader") -> String {

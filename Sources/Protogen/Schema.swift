@@ -63,6 +63,11 @@ struct Field {
     /// How a number is written.
     enum Coding { case varint, zigzag, fixed }
 
+    /// What the low three bits of a tag say of the value behind it. Numbers are read and written by methods of these names.
+    enum WireType: Int32 {
+        case varint = 0, fixed64 = 1, length = 2, fixed32 = 5
+    }
+
     var name: String
     var jsonName: String
     var number: Int32
@@ -75,6 +80,19 @@ struct Field {
     var isProto3Optional: Bool
     var oneof: Int?
     var origin: Origin
+
+    var isMessage: Bool {
+        if case .message = kind { true } else { false }
+    }
+
+    /// Of one value.
+    var wireType: WireType {
+        switch kind {
+        case .message, .string, .bytes: .length
+        case .double, .int64, .uint64: coding == .fixed ? .fixed64 : .varint
+        default: coding == .fixed ? .fixed32 : .varint
+        }
+    }
 }
 
 struct Enumeration {

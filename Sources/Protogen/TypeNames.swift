@@ -78,7 +78,7 @@ struct TypeNames {
         if let entry = mapEntry(field) { return ("[\(element(entry.fields[0])): \(element(entry.fields[1]))]", "[:]") }
         let element = element(field)
         if field.isRepeated { return ("[\(element)]", "[]") }
-        if case .message = field.kind { return (element + "?", "nil") }
+        if field.isMessage { return (element + "?", "nil") }
         return (element, initial(field))
     }
 

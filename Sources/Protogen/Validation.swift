@@ -195,9 +195,7 @@ struct Validation {
                 faults.append(fault(method.origin, "\(method.name): `{\(variable)}` names no field of \(method.input)"))
                 continue
             }
-            var isScalar = !field.isRepeated
-            if case .message = field.kind { isScalar = false }
-            if !isScalar {
+            if field.isRepeated || field.isMessage {
                 faults.append(fault(method.origin, "\(method.name): `{\(variable)}` is not a single value"))
             }
         }

@@ -10,7 +10,7 @@ struct WriteEmitter {
             writer.line("writer.map(\(number), \(name), by: \(precedes(entry.fields[0]))) { writer, key, value in")
             writer.indented { writer in
                 // A pair is a message of two fields; the value has the higher number.
-                writer.line(single(entry.fields[1], "value", isAlways: isMessage(entry.fields[1])))
+                writer.line(single(entry.fields[1], "value", isAlways: entry.fields[1].isMessage))
                 writer.line(single(entry.fields[0], "key", isAlways: false))
             }
             writer.line("}")
@@ -21,7 +21,7 @@ struct WriteEmitter {
             writer.block("if case .\(Names.lowerCamel(field.name))(let value) = \(choice)") { writer in
                 writer.line(single(field, "value", isAlways: true))
             }
-        } else if isMessage(field) {
+        } else if field.isMessage {
             writer.line("if let value = \(name) { \(single(field, "value", isAlways: true)) }")
         } else {
             writer.line(single(field, name, isAlways: false))
@@ -42,7 +42,7 @@ struct WriteEmitter {
                 each()
                 break
             }
-            let value = "$0.put(\(encoding(field)): \(number(field, "$1")))"
+            let value = "$0.put(\(field.wireType): \(number(field, "$1")))"
             writer.closure("writer.packed(\(field.number), \(name))", value)
         }
         return writer
@@ -55,19 +55,7 @@ struct WriteEmitter {
         case .message: "writer.message(\(field.number), \(value))"
         case .string: "writer.string(\(field.number), \(value)\(rest)"
         case .bytes: "writer.bytes(\(field.number), \(value)\(rest)"
-        default: "writer.\(encoding(field))(\(field.number), \(number(field, value))\(rest)"
-        }
-    }
-
-    private func isMessage(_ field: Field) -> Bool {
-        if case .message = field.kind { true } else { false }
-    }
-
-    private func encoding(_ field: Field) -> String {
-        guard field.coding == .fixed else { return "varint" }
-        return switch field.kind {
-        case .double, .int64, .uint64: "fixed64"
-        default: "fixed32"
+        default: "writer.\(field.wireType)(\(field.number), \(number(field, value))\(rest)"
         }
     }
 

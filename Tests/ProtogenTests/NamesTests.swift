@@ -29,7 +29,6 @@ import Testing
     }
 
     @Test func namesOfTheCSideAreThoseOfProtocC() {
-        #expect(Names.cType("acp.v1.Hit.MetadataEntry") == "Acp__V1__Hit__MetadataEntry")
         #expect(Names.cLower("acp.v1.WhoAmIRequest") == "acp__v1__who_am_irequest")
         #expect(Names.cLower("acp.v1.Hit.MetadataEntry") == "acp__v1__hit__metadata_entry")
         #expect(Names.cField("delete") == "delete_")

@@ -97,10 +97,12 @@ final class WorkLedger: Sendable {
     /// So much of the stage is done. Nothing is ever taken back, and news of a stage that has passed is none.
     func advance(_ stage: IngestStage, _ id: UUIDv7, done: Int, total: Int) {
         state.withLock { state in
-            guard var entry = state.entries[id], entry.stage == stage else { return }
+            guard var entry = state.entries[id], entry.stage == stage, entry.done < done || entry.total < total else {
+                return
+            }
             entry.done = max(entry.done, Int64(done))
             entry.total = max(entry.total, Int64(total))
-            entry.isNews = entry.isNews || state.entries[id]?.progress != entry.progress
+            entry.isNews = true
             state.entries[id] = entry
         }
     }

@@ -11,7 +11,7 @@ package enum Codec {
     /// Unpacks `bytes` and hands the C struct to `body`; it is gone when `body` returns.
     /// - Parameter keepsUnknown: whether the struct has fields that its type does not know, as protobuf-c keeps them.
     @inline(__always)
-    package static func unpack<M>(
+    static func unpack<M>(
         _ bytes: UnsafeRawBufferPointer, _ descriptor: UnsafePointer<ProtobufCMessageDescriptor>,
         _ limits: DecodeLimits, keepsUnknown: Bool = false, _ body: (UnsafeMutableRawPointer) throws -> M
     ) throws -> M {
@@ -106,14 +106,14 @@ package enum Codec {
 }
 
 /// The text of a C string that `Codec.unpack` has made: its length is known, and that it is UTF-8 need not be checked again.
-package func swiftString(_ pointer: UnsafeMutablePointer<CChar>?) -> String {
+func swiftString(_ pointer: UnsafeMutablePointer<CChar>?) -> String {
     guard let pointer, pointer.pointee != 0 else { return "" }
     let utf8 = UnsafeBufferPointer(
         start: UnsafeRawPointer(pointer).assumingMemoryBound(to: UInt8.self), count: acp_text_count(pointer))
     return String(copying: UTF8Span(unchecked: utf8.span, isKnownASCII: acp_text_is_ascii(pointer)))
 }
 
-package func swiftBytes(_ data: ProtobufCBinaryData) -> [UInt8] {
+func swiftBytes(_ data: ProtobufCBinaryData) -> [UInt8] {
     guard data.len > 0, let base = data.data else { return [] }
     var bytes: [UInt8] = []
     bytes.reserveCapacity(data.len)

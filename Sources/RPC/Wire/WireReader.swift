@@ -120,23 +120,19 @@ package struct WireReader {
     }
 
     @inline(__always)
-    package mutating func fixed32() -> UInt32 {
-        guard end - at >= 4 else {
-            fail(ACP_UNPACK_MALFORMED)
-            return 0
-        }
-        defer { at += 4 }
-        return UInt32(littleEndian: UnsafeRawPointer(at).loadUnaligned(as: UInt32.self))
-    }
+    package mutating func fixed32() -> UInt32 { fixed() }
 
     @inline(__always)
-    package mutating func fixed64() -> UInt64 {
-        guard end - at >= 8 else {
+    package mutating func fixed64() -> UInt64 { fixed() }
+
+    @inline(__always)
+    private mutating func fixed<T: FixedWidthInteger & BitwiseCopyable>() -> T {
+        guard end - at >= MemoryLayout<T>.size else {
             fail(ACP_UNPACK_MALFORMED)
             return 0
         }
-        defer { at += 8 }
-        return UInt64(littleEndian: UnsafeRawPointer(at).loadUnaligned(as: UInt64.self))
+        defer { at += MemoryLayout<T>.size }
+        return T(littleEndian: UnsafeRawPointer(at).loadUnaligned(as: T.self))
     }
 
     /// A length that the message has bytes for.
